@@ -1,0 +1,28 @@
+package services
+
+import (
+	_ "github.com/alicebob/miniredis/v2"
+	_ "github.com/cespare/xxhash/v2"
+	_ "github.com/go-jose/go-jose/v4"
+	_ "github.com/golang-jwt/jwt/v5"
+	_ "github.com/oklog/ulid/v2"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/redis/go-redis/v9"
+	_ "github.com/segmentio/kafka-go"
+	_ "github.com/segmentio/kafka-go/sasl/scram"
+	_ "github.com/spf13/cobra"
+	_ "github.com/twmb/franz-go/pkg/kfake"
+	_ "github.com/zishang520/socket.io/clients/socket/v3"
+	_ "github.com/zishang520/socket.io/parsers/engine/v3/parser"
+	_ "github.com/zishang520/socket.io/parsers/socket/v3/parser"
+	_ "golang.org/x/crypto/hkdf"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sync/singleflight"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/time/rate"
+	_ "google.golang.org/grpc"
+	_ "google.golang.org/protobuf/proto"
+	_ "gopkg.in/yaml.v3"
+	_ "github.com/gorilla/websocket"
+)
