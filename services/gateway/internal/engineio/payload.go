@@ -72,7 +72,8 @@ func decodePolled(packet []byte) (Packet, error) {
 	return DecodeBinary(encoded[:n:n]), nil
 }
 
-// AppendPolledText appends a packet in its text form to a payload, behind a separator if dst holds packets already:
+// AppendPolledText appends a packet in its text form to a payload, behind a separator if dst holds packets already. data must not hold the
+// Separator, which JSON never does;
 // dst must be empty or a payload.
 func AppendPolledText(dst []byte, t Type, data []byte) []byte {
 	if len(dst) > 0 {

@@ -54,10 +54,11 @@ const (
 	CloseTryAgain    = 1013
 )
 
-// Sizes of a server's frames.
+// Sizes of frames, in bytes.
 const (
-	MaxHeader  = 10  // bytes of the longest header that a server writes
-	MaxControl = 125 // bytes of the longest payload of a control frame
+	MaxHeader  = 10  // the longest header that a server writes
+	MaxRest    = 131 // a masked control frame of full length: what a reader leaves in a buffer is less
+	MaxControl = 125 // the longest payload of a control frame
 )
 
 const (

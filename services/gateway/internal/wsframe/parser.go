@@ -19,7 +19,6 @@ const (
 	ErrUTF8                          // text, or a close reason, that is not UTF-8 (8.1)
 	ErrCloseLength                   // a close frame with a body of one byte (5.5.1)
 	ErrCloseCode                     // a close code that must not be on the wire (7.4)
-	ErrAfterClose                    // bytes behind a close frame (5.5.1)
 	ErrBadLimit                      // the caller's limit is negative
 )
 
@@ -50,8 +49,8 @@ func (e Error) Error() string {
 		return "websocket: close frame of one byte"
 	case ErrCloseCode:
 		return "websocket: close code not allowed"
-	case ErrAfterClose:
-		return "websocket: data behind a close frame"
+	case ErrBadLimit:
+		return "websocket: negative limit"
 	default:
 		return "websocket: error"
 	}
@@ -78,7 +77,7 @@ type Part struct {
 	Code  uint16 // of a close frame; CloseNoStatus if it has none
 }
 
-// Parser is the reading state of one connection. The zero value is ready. It is 40 bytes, holds no pointer and no bytes of the stream.
+// Parser is the reading state of one connection. The zero value is ready. It is 32 bytes, holds no pointer and no bytes of the stream.
 type Parser struct {
 	left    uint64  // payload bytes of the current data frame still to come
 	size    uint64  // payload bytes of the current message, as announced by its headers so far
@@ -88,25 +87,29 @@ type Parser struct {
 	inFrame bool    // a data frame's header has been read, its payload not to its end
 	fin     bool    // the current data frame ends its message
 	started bool    // a part of the current message has been returned
-	closed  bool    // a close frame has been read, or the connection failed
+	ended   bool    // a close frame has been read, or the connection failed
 }
 
 // Idle reports whether the parser stands between messages: an idle connection needs no buffer.
 func (p *Parser) Idle() bool { return !p.inFrame && p.message == Continuation }
 
+// Ended reports whether a close frame has been read or an error returned. Whatever comes behind is consumed and ignored (RFC 6455, 1.4, 7.1.7).
+func (p *Parser) Ended() bool { return p.ended }
+
 // Next reads one step from buf: a piece of a message's payload, as much as there is, or a whole control frame. It consumes n bytes and unmasks
-// them in place. ok is false when buf holds no complete step: the caller keeps buf[n:], always less than 131 bytes, and calls again with more.
-// limit bounds the payload of a message in bytes; an announced length over it fails at its header. After an error the parser stays failed.
+// them in place. ok is false when buf holds no complete step: the caller keeps buf[n:], always less than MaxRest bytes, and calls again with
+// more. limit bounds the payload of a message in bytes; an announced length over it fails at its header.
 //
-// An empty piece is returned only as the Last one of its message.
+// A part without data is returned only as the Last one of its message.
 func (p *Parser) Next(buf []byte, limit int) (part Part, n int, ok bool, err error) {
-	for {
-		if p.closed && len(buf) > n {
-			return Part{}, n, false, ErrAfterClose
-		}
+	for !p.ended {
 		if p.inFrame {
 			part, used, ok, err := p.payload(buf[n:])
-			return part, n + used, ok, p.fail(err)
+			n += used
+			if ok || err != nil || p.inFrame {
+				return part, n, ok, p.fail(err)
+			}
+			continue // the end of a frame without payload that does not end its message
 		}
 		h, ok, err := parseHeader(buf[n:])
 		if err != nil || !ok {
@@ -121,11 +124,12 @@ func (p *Parser) Next(buf []byte, limit int) (part Part, n int, ok bool, err err
 		}
 		n += h.size
 	}
+	return Part{}, len(buf), false, nil
 }
 
 func (p *Parser) fail(err error) error {
 	if err != nil {
-		p.closed = true
+		p.ended = true
 	}
 	return err
 }
@@ -244,7 +248,7 @@ func (p *Parser) control(h header, buf []byte) (part Part, n int, ok bool, err e
 	if h.op != Close {
 		return part, n, true, nil
 	}
-	p.closed = true
+	p.ended = true
 	part.Code = CloseNoStatus
 	if len(data) == 0 {
 		return part, n, true, nil

@@ -1,6 +1,6 @@
 package wsframe
 
-// Reader joins the parts of messages. The zero value is ready; between messages it holds no memory beyond itself (64 bytes).
+// Reader joins the parts of messages. The zero value is ready; between messages it holds no memory beyond itself (56 bytes).
 type Reader struct {
 	Parser
 	partial []byte // what has come of a message that did not fit into one buffer
@@ -14,7 +14,7 @@ type Message struct {
 }
 
 // Next reads until it has a whole message or control frame, consuming n bytes of buf; ok is false when there is none yet: the caller keeps
-// buf[n:], always less than 131 bytes, and calls again with more. Data is a slice of buf if the message lay whole in it, else memory of its own
+// buf[n:], always less than MaxRest bytes, and calls again with more. Data is a slice of buf if the message lay whole in it, else memory of its own
 // that nobody else holds: it grows with what has really come, never by an announced length. limit is as for Parser.Next.
 func (r *Reader) Next(buf []byte, limit int) (m Message, n int, ok bool, err error) {
 	for {
