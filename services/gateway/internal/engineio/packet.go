@@ -12,8 +12,6 @@
 //   - a server takes only what a client may send: no `open`, no `ping` outside the probe, no `upgrade` outside the probe.
 package engineio
 
-import "unicode/utf8"
-
 // Type is a packet's type (section "Protocol", table of packet types).
 type Type uint8
 
@@ -122,6 +120,3 @@ func AppendText(dst []byte, t Type, data []byte) []byte {
 	dst = append(dst, '0'+byte(t))
 	return append(dst, data...)
 }
-
-// validText reports whether data may be the text of a packet.
-func validText(data []byte) bool { return utf8.Valid(data) }

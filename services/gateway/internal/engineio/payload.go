@@ -3,6 +3,7 @@ package engineio
 import (
 	"bytes"
 	"encoding/base64"
+	"unicode/utf8"
 )
 
 // Separator stands between the packets of a polling payload (section "HTTP long-polling", "Encoding").
@@ -31,7 +32,7 @@ func NewPayload(body []byte, maxBytes, maxPackets int) (Payload, error) {
 		return Payload{}, ErrEmpty
 	case bytes.Count(body, []byte{Separator}) >= maxPackets:
 		return Payload{}, ErrTooMany
-	case !validText(body):
+	case !utf8.Valid(body):
 		return Payload{}, ErrUTF8
 	}
 	return Payload{rest: body, more: true}, nil
