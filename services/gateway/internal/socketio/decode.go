@@ -64,6 +64,11 @@ func (p *Packet) namespace(rest []byte, limits Limits) ([]byte, error) {
 	if end < 0 || end > limits.NamespaceBytes {
 		return nil, ErrNamespace
 	}
+	for _, c := range rest[:end] {
+		if c < 0x20 || c == 0x7f {
+			return nil, ErrNamespace
+		}
+	}
 	if end > len(Main) {
 		p.Namespace, p.Query, _ = strings.Cut(string(rest[:end]), "?")
 	}
@@ -92,6 +97,9 @@ func (p *Packet) payload(limits Limits) error {
 		return p.array(limits)
 	}
 	if p.Data == nil {
+		if p.Type == ConnectError {
+			return ErrPayload
+		}
 		return nil
 	}
 	first := p.Data[0]

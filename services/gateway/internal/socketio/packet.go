@@ -4,14 +4,14 @@
 // "Section" in comments means a heading of the Socket.IO protocol document, revision 5. Text is UTF-8, which the transports have checked.
 //
 // Where the reference parser (socket.io-parser 4.2) takes more than the document grants, the document decides:
-//   - an EVENT or ACK has a payload; the reference lets `2` and `3` through with none;
+//   - an EVENT, ACK or CONNECT_ERROR has a payload; the reference lets `2`, `3` and `4` through with none;
 //   - an event's name is a string; the reference takes a number too;
 //   - an ack id is decimal digits without leading zeros, at most 2^53 - 1, so that it comes back as it was sent; an ACK has one;
 //     CONNECT, DISCONNECT and CONNECT_ERROR have none. The reference reads spaces as digits and any number of digits as a float;
 //   - the number of attachments is decimal digits; the reference takes `1e0` or ` 1`;
-//   - a namespace ends with a comma, also when nothing follows; the reference takes the end of the packet too;
-//   - a placeholder is an object of exactly `_placeholder: true` and `num`, and in a binary packet every attachment has one at least;
-//     the reference takes more keys, and attachments that nothing points at;
+//   - a namespace ends with a comma, also when nothing follows, and has no control characters; the reference takes the end of the packet too;
+//   - a placeholder is an object of exactly `_placeholder: true` and `num`, an index in plain digits, and in a binary packet every attachment has
+//     one at least; the reference takes more keys, indexes like `0.0` or `0.5`, and attachments that nothing points at;
 //   - objects and arrays are at most Limits.Depth deep.
 //
 // Where both say the same but in an odd way, that is kept: `/,` names the main namespace, an event's arguments may be none,
@@ -129,7 +129,7 @@ const (
 	ErrAttachments                       // the number of attachments is missing, malformed or zero
 	ErrTooManyBinaries                   // more attachments than the limit
 	ErrTooLarge                          // attachments of more bytes than the limit
-	ErrNamespace                         // a namespace without its comma, or over the limit
+	ErrNamespace                         // a namespace without its comma, with control characters, or over the limit
 	ErrID                                // an ack id where none belongs, none where one belongs, or not canonical
 	ErrPayload                           // a payload of the wrong kind for the type, or none where one belongs
 	ErrJSON                              // a payload that is not JSON

@@ -207,7 +207,7 @@ func (s *scanner) string() error {
 			switch text[i] {
 			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 			case 'u':
-				if i+4 >= len(text) || !hex(text[i+1:i+5]) {
+				if i+4 >= len(text) || !allHex(text[i+1:i+5]) {
 					return ErrJSON
 				}
 				i += 4
@@ -219,7 +219,7 @@ func (s *scanner) string() error {
 	return ErrJSON
 }
 
-func hex(b []byte) bool {
+func allHex(b []byte) bool {
 	for _, c := range b {
 		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
 			return false
