@@ -54,13 +54,17 @@ func (p *Packet) attachments(rest []byte, limits Limits) ([]byte, error) {
 	return rest[used+1:], nil
 }
 
-// namespace reads `/name?query,`.
+// namespace reads `/name?query,`. Where nothing has to follow, in CONNECT and DISCONNECT, the end of the packet ends it too, as in the test suite.
 func (p *Packet) namespace(rest []byte, limits Limits) ([]byte, error) {
 	p.Namespace = Main
 	if len(rest) == 0 || rest[0] != '/' {
 		return rest, nil
 	}
 	end := bytes.IndexByte(rest, ',')
+	last := end < 0 && (p.Type == Connect || p.Type == Disconnect) && bytes.IndexByte(rest, '{') < 0
+	if last {
+		end = len(rest)
+	}
 	if end < 0 || end > limits.NamespaceBytes {
 		return nil, ErrNamespace
 	}
@@ -71,6 +75,9 @@ func (p *Packet) namespace(rest []byte, limits Limits) ([]byte, error) {
 	}
 	if end > len(Main) {
 		p.Namespace, p.Query, _ = strings.Cut(string(rest[:end]), "?")
+	}
+	if last {
+		return nil, nil
 	}
 	return rest[end+1:], nil
 }

@@ -29,7 +29,7 @@ func TestMalformedPacketsAreRefused(t *testing.T) {
 		"CONNECT with half an object":               {`0{"token":`, ErrJSON},
 		"CONNECT with two objects":                  {`0{}{}`, ErrJSON},
 		"CONNECT with a space before the payload":   {`0 {}`, ErrPayload},
-		"a namespace without its comma":             {`0/admin`, ErrNamespace},
+		"an event's namespace without its comma":    {`2/admin["a"]`, ErrNamespace},
 		"a namespace run into the payload":          {`0/admin{}`, ErrNamespace},
 		"a namespace over the limit":                {`0/` + strings.Repeat("a", 512) + `,`, ErrNamespace},
 		"a namespace with a line break":             {"0/a\n,", ErrNamespace},

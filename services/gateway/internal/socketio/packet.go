@@ -9,7 +9,8 @@
 //   - an ack id is decimal digits without leading zeros, at most 2^53 - 1, so that it comes back as it was sent; an ACK has one;
 //     CONNECT, DISCONNECT and CONNECT_ERROR have none. The reference reads spaces as digits and any number of digits as a float;
 //   - the number of attachments is decimal digits; the reference takes `1e0` or ` 1`;
-//   - a namespace ends with a comma, also when nothing follows, and has no control characters; the reference takes the end of the packet too;
+//   - a namespace ends with a comma and has no control characters; only in CONNECT and DISCONNECT the end of the packet ends it too (the
+//     protocol's test suite sends `0/custom`), in the reference everywhere;
 //   - a placeholder is an object of exactly `_placeholder: true` and `num`, an index in plain digits, and in a binary packet every attachment has
 //     one at least; the reference takes more keys, indexes like `0.0` or `0.5`, and attachments that nothing points at;
 //   - objects and arrays are at most Limits.Depth deep.

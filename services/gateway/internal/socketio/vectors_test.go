@@ -120,7 +120,7 @@ func stricter() map[string]Error {
 		"2": ErrPayload, "3": ErrID, "31": ErrPayload, "4": ErrPayload, "2/admin,": ErrPayload, "51-": ErrPayload,
 		"01": ErrID, "15": ErrID, "41": ErrID,
 		"0 {}": ErrPayload, `2 ["a"]`: ErrPayload, `2 1["a"]`: ErrPayload, `21 ["a"]`: ErrPayload,
-		"0/admin": ErrNamespace, "0/admin{}": ErrNamespace, "1/admin": ErrNamespace, `2/admin["a"]`: ErrNamespace,
+		"0/admin{}": ErrNamespace, `2/admin["a"]`: ErrNamespace,
 		"2[1]": ErrEventName, "2[1,2]": ErrEventName,
 		`201["a"]`: ErrID, `200["a"]`: ErrID, "301[]": ErrID, `29007199254740992["a"]`: ErrID, `299999999999999999999["a"]`: ErrID,
 		"3[]": ErrID, "61-[]": ErrID,
