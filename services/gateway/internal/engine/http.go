@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engineio"
+	"github.com/edumatrix/interlink/services/gateway/internal/wsframe"
+)
+
+const (
+	textType = "text/plain; charset=UTF-8"
+	jsonType = "application/json"
+)
+
+var okBody = []byte("ok")
+
+func parseRequest(r *http.Request) (engineio.Request, error) {
+	return engineio.ParseRequest(r.Method, r.URL.RawQuery, wsframe.Asks(r.Header))
+}
+
+// admit reserves a place for one more session. The place is given back by Session.forget, or by release.
+func (e *Engine) admit(w http.ResponseWriter) bool {
+	if n := e.sockets.Add(1); e.options.MaxSockets > 0 && n > int64(e.options.MaxSockets) {
+		e.release()
+		e.turnAway(w, RefusedSockets)
+		return false
+	}
+	if e.limiter != nil && !e.limiter.Allow() {
+		e.release()
+		e.turnAway(w, RefusedRate)
+		return false
+	}
+	return true
+}
+
+func (e *Engine) release() { e.sockets.Add(-1) }
+
+// turnAway answers 503: the stock client tries again.
+func (e *Engine) turnAway(w http.ResponseWriter, why Refusal) {
+	e.hooks.Refused(why)
+	respond(w, StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Server is busy"}`)})
+}
+
+// refuse answers with the reference server's error body.
+func (e *Engine) refuse(w http.ResponseWriter, r engineio.Refusal, message string) {
+	why := RefusedRequest
+	if r == engineio.Forbidden {
+		why = RefusedOrigin
+	}
+	e.hooks.Refused(why)
+	body := []byte(`{"code":` + strconv.Itoa(int(r)) + `,"message":"` + message + `"}`)
+	respond(w, StrayResponse{Status: r.Status(), ContentType: jsonType, Body: body})
+}
+
+// refusal is the same for a request that another gateway may have passed on.
+func refusal(r engineio.Refusal) StrayResponse {
+	return StrayResponse{Status: r.Status(), ContentType: jsonType, Body: r.AppendJSON(nil)}
+}
+
+// UnknownSession is the answer to a request for a session that nobody has.
+func UnknownSession() StrayResponse { return refusal(engineio.UnknownSID) }
+
+func respond(w http.ResponseWriter, r StrayResponse) {
+	h := w.Header()
+	h.Set("Content-Type", r.ContentType)
+	h.Set("Content-Length", strconv.Itoa(len(r.Body)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body) // a client that is gone shows on its next request
+}
+
+// openPolling begins a session (section "Handshake").
+func (e *Engine) openPolling(w http.ResponseWriter, r *http.Request) {
+	if !e.admit(w) {
+		return
+	}
+	id := newID(e.options.IDPrefix)
+	sh := e.shardOf(id)
+	h := e.handshake(r)
+	opened := make(chan struct{})
+	s := &Session{shard: sh, id: id, polling: &polling{}}
+	if !sh.post(func() { e.begin(s, h); close(opened) }) {
+		e.release()
+		e.turnAway(w, RefusedClosing)
+		return
+	}
+	<-opened // a post that was taken is run
+	respond(w, StrayResponse{Status: 200, ContentType: textType, Body: e.openPacket(id, true)})
+}
+
+func (e *Engine) openPacket(id string, upgrade bool) []byte {
+	return engineio.AppendOpen(nil, engineio.Handshake{
+		SID: id, Upgrade: upgrade, MaxPayload: e.options.MaxPayload,
+		PingInterval: e.options.PingInterval.Milliseconds(), PingTimeout: e.options.PingTimeout.Milliseconds(),
+	})
+}
+
+// begin makes a session known and hands it to the user of the engine. On its shard.
+func (e *Engine) begin(s *Session, h Handshake) {
+	s.shard.add(s)
+	s.startBeat()
+	s.handler = e.options.Open(s, h)
+	e.hooks.Opened(s.Transport())
+	if e.closing.Load() {
+		s.Close(Server)
+	}
+}
+
+// servePoll serves a GET or POST of a session.
+func (e *Engine) servePoll(w http.ResponseWriter, r *http.Request, sid string) {
+	stray := e.stray(sid)
+	s, _, known := e.Lookup(sid)
+	if !known && !stray {
+		e.refuse(w, engineio.UnknownSID, engineio.UnknownSID.Error())
+		return
+	}
+	request := StrayRequest{Method: r.Method, ContentType: r.Header.Get("Content-Type"), Origin: r.Header.Get("Origin")}
+	if r.Method == http.MethodPost {
+		if known && !s.posting.CompareAndSwap(false, true) {
+			e.refuse(w, engineio.BadRequest, "POST requests overlap")
+			s.shard.post(func() { s.Close(TransportError) })
+			return
+		}
+		body, status := e.readBody(w, r, s)
+		if known {
+			defer s.posting.Store(false)
+		}
+		if status != 0 {
+			e.hooks.Refused(RefusedRequest)
+			respond(w, StrayResponse{Status: status, ContentType: textType})
+			return
+		}
+		request.Body = body
+	}
+	if known {
+		respond(w, e.Poll(r.Context(), sid, request))
+		return
+	}
+	request.RemoteAddr = e.remote(r).String()
+	response, err := e.options.Stray.Poll(r.Context(), sid, request)
+	if err != nil {
+		response = StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Owner of the session is out of reach"}`)}
+	}
+	respond(w, response)
+}
+
+// readBody reads a POST's body, at most as much as the session may send now. status is not 0 if that failed.
+func (e *Engine) readBody(w http.ResponseWriter, r *http.Request, s *Session) (body []byte, status int) {
+	limit := e.options.MaxPayload
+	if s != nil && !s.trusted.Load() {
+		limit = min(limit, e.options.ConnectBytes)
+	}
+	if r.Header.Get("Content-Type") == "application/octet-stream" {
+		return nil, http.StatusBadRequest // binary packets travel as base64
+	}
+	if r.ContentLength > limit {
+		e.tooLarge(s)
+		return nil, http.StatusRequestEntityTooLarge
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.options.BodyTimeout)) // best effort: not every server can
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			e.tooLarge(s)
+			return nil, http.StatusRequestEntityTooLarge
+		}
+		return nil, http.StatusBadRequest
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	return body, 0
+}
+
+// tooLarge ends a session whose client sends more than it may.
+func (e *Engine) tooLarge(s *Session) {
+	if s == nil {
+		return
+	}
+	reason := TooLarge
+	if !s.trusted.Load() {
+		reason = Unauthorized
+	}
+	s.shard.post(func() { s.Close(reason) })
+}

@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engineio"
+)
+
+// maxPackets bounds the packets of one request body.
+const maxPackets = 20_000
+
+// polling is the state of a session on long-polling. It belongs to the session's shard.
+type polling struct {
+	parked *poll
+	probe  *probe // a WebSocket that is to take over
+	moving *timer // armed while an upgrade arrived at another gateway
+	noops  bool   // polls are released at once: the transport changes
+}
+
+// poll is a GET that waits for frames. Its goroutine waits for the result, which is sent exactly once.
+type poll struct{ result chan pollResult }
+
+// pollResult is the answer to a polling request. body wins over refusal.
+type pollResult struct {
+	status  int
+	body    []byte
+	refusal engineio.Refusal
+}
+
+// upgrading reports whether nothing may be written until the transport has changed or the change has failed.
+func (p *polling) upgrading() bool { return p.noops }
+
+// answer ends the parked poll, if there is one.
+func (p *polling) answer(r pollResult) {
+	if p.parked != nil {
+		p.parked.result <- r
+		p.parked = nil
+	}
+}
+
+// release answers the parked poll with what is queued, as much as one response may hold.
+func (p *polling) release(s *Session) {
+	if p.parked == nil {
+		return
+	}
+	most := int(s.shard.engine.options.MaxPayload)
+	var body []byte
+	for s.queue.len() > 0 {
+		if len(body) > 0 && len(body)+s.queue.frames[s.queue.head].Len() > most {
+			break
+		}
+		body = s.queue.take(&s.shard.spares).AppendPayload(body)
+	}
+	if len(body) > 0 {
+		p.answer(pollResult{status: 200, body: body})
+	}
+}
+
+// abandon closes a WebSocket that was to take over.
+func (p *polling) abandon(s *Session) {
+	if p.probe != nil {
+		p.probe.conn.close(closeCode(TransportClose))
+		p.probe.stop()
+		p.probe = nil
+	}
+	if p.moving != nil {
+		s.shard.wheel.disarm(p.moving)
+	}
+}
+
+// hold releases the parked poll with a noop and every later one at once, until the transport has changed or resume is called.
+func (p *polling) hold(s *Session) {
+	p.noops = true
+	p.answer(pollResult{status: 200, body: s.shard.engine.noop.text})
+}
+
+// resume goes on polling after a change of transport that failed.
+func (p *polling) resume(s *Session) {
+	p.noops = false
+	s.touch()
+}
+
+// park takes a GET (section "HTTP long-polling"). A second one at the same time ends the session: the first is told so, the second refused.
+func (s *Session) park(p *poll) {
+	switch {
+	case s.closed:
+		p.result <- pollResult{status: 400, refusal: engineio.UnknownSID}
+	case s.polling == nil:
+		p.result <- pollResult{status: 400, refusal: engineio.BadRequest}
+	case s.polling.parked != nil:
+		s.polling.answer(pollResult{status: 200, body: s.shard.engine.bye.text})
+		p.result <- pollResult{status: 400, refusal: engineio.BadRequest}
+		s.Close(TransportError)
+	case s.pings.Waiting() > 0 && s.overdue():
+		p.result <- pollResult{status: 400, refusal: engineio.UnknownSID}
+		s.Close(PingTimeout)
+	case s.polling.upgrading():
+		p.result <- pollResult{status: 200, body: s.shard.engine.noop.text}
+	default:
+		s.polling.parked = p
+		s.flush()
+	}
+}
+
+// overdue reports whether the ping timeout has passed, though the wheel has not come to it.
+func (s *Session) overdue() bool { return s.beat.tick*int64(wheelTick) <= s.shard.engine.clock() }
+
+// unpark takes a GET back whose client is gone; the session ends, since nobody knows what the client has read.
+func (s *Session) unpark(p *poll) {
+	if !s.closed && s.polling != nil && s.polling.parked == p {
+		s.polling.parked = nil
+		s.Close(TransportError)
+	}
+}
+
+// accept takes the body of a POST.
+func (s *Session) accept(body []byte) pollResult {
+	refused := pollResult{status: 400, refusal: engineio.BadRequest}
+	if s.closed {
+		return pollResult{status: 400, refusal: engineio.UnknownSID}
+	}
+	if s.polling == nil {
+		return refused
+	}
+	if !s.charge(len(body)) {
+		s.Close(Unauthorized)
+		return pollResult{status: 413}
+	}
+	payload, err := engineio.NewPayload(body, int(s.shard.engine.options.MaxPayload), maxPackets)
+	for err == nil && payload.More() && !s.closed {
+		var packet engineio.Packet
+		if packet, err = payload.Next(); err == nil {
+			s.receive(packet)
+		}
+	}
+	if err != nil {
+		s.Close(Malformed)
+		return refused
+	}
+	return pollResult{status: 200, body: okBody}
+}
+
+// Poll serves one long-polling request to a session of this engine, as ServeHTTP does: for a request that another gateway passed on.
+// It blocks: a GET until there are frames, at most until ctx is done, which ends the session.
+func (e *Engine) Poll(ctx context.Context, sid string, r StrayRequest) StrayResponse {
+	s, sh, known := e.Lookup(sid)
+	if !known {
+		return refusal(engineio.UnknownSID)
+	}
+	if r.Method == "POST" {
+		return e.push(ctx, s, sh, r.Body)
+	}
+	p := &poll{result: make(chan pollResult, 1)}
+	if !sh.post(func() { s.park(p) }) {
+		return refusal(engineio.UnknownSID)
+	}
+	select {
+	case result := <-p.result:
+		return result.response()
+	case <-ctx.Done():
+		sh.post(func() { s.unpark(p) })
+		return refusal(engineio.BadRequest)
+	case <-e.stopped:
+		return refusal(engineio.UnknownSID)
+	}
+}
+
+// push delivers the body of a POST and waits until it has been processed.
+func (e *Engine) push(ctx context.Context, s *Session, sh *Shard, body []byte) StrayResponse {
+	done := make(chan pollResult, 1)
+	if !sh.post(func() { done <- s.accept(body) }) {
+		return refusal(engineio.UnknownSID)
+	}
+	select {
+	case result := <-done:
+		return result.response()
+	case <-ctx.Done():
+		return refusal(engineio.BadRequest)
+	case <-e.stopped:
+		return refusal(engineio.UnknownSID)
+	}
+}
+
+func (r pollResult) response() StrayResponse {
+	if r.status == 200 {
+		return StrayResponse{Status: 200, ContentType: textType, Body: r.body}
+	}
+	if r.status == 413 {
+		return StrayResponse{Status: 413, ContentType: textType}
+	}
+	return refusal(r.refusal)
+}

@@ -1,0 +1,265 @@
+package engine
+
+import (
+	"sync/atomic"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engineio"
+	"github.com/edumatrix/interlink/services/gateway/internal/wsframe"
+)
+
+// Handler is what a session's messages are for. All of it is called on the session's shard and must not block.
+type Handler interface {
+	Message(s *Session, text []byte) // a text message; valid during the call
+	Binary(s *Session, data []byte)  // a binary message; valid during the call
+	// Pinging is asked when the heartbeat is due; the frame, if there is one, goes out right before the ping, in the same write.
+	Pinging(s *Session) *Frame
+	Ponged(s *Session)                // a ping was answered, also one sent by Ping
+	Closed(s *Session, reason Reason) // exactly once, unless the session was frozen
+}
+
+// Session is one Engine.IO session. It survives the upgrade of its transport and belongs to one shard: but for ID and Shard, everything is
+// called on that shard's goroutine.
+type Session struct {
+	shard   *Shard
+	id      string
+	handler Handler
+	conn    *conn    // nil while polling
+	polling *polling // nil on a WebSocket
+	queue   queue
+	beat    timer
+	pings   engineio.Heartbeat
+	early   int32       // bytes that came before trust
+	trusted atomic.Bool // read by HTTP goroutines as well
+	posting atomic.Bool // an HTTP goroutine is about to deliver a POST
+	dirty   bool
+	closed  bool
+}
+
+// ID is the sid. Any goroutine.
+func (s *Session) ID() string { return s.id }
+
+// Shard is the owner. Any goroutine.
+func (s *Session) Shard() *Shard { return s.shard }
+
+// Transport is how packets travel at the moment.
+func (s *Session) Transport() Transport {
+	if s.conn != nil {
+		return WebSocket
+	}
+	return Polling
+}
+
+// Open reports whether the session has neither been closed nor frozen.
+func (s *Session) Open() bool { return !s.closed }
+
+// Queued is the size of what waits to be written: bytes and frames.
+func (s *Session) Queued() (bytes, frames int) { return s.queue.bytes, s.queue.len() }
+
+// Trust lifts the limit on what may come before the handler knows its client.
+func (s *Session) Trust() { s.trusted.Store(true) }
+
+// charge counts bytes that came, and reports whether they were allowed.
+func (s *Session) charge(n int) bool {
+	if s.trusted.Load() {
+		return true
+	}
+	s.early += int32(min(n, 1<<30))
+	return int64(s.early) <= s.shard.engine.options.ConnectBytes
+}
+
+// Send queues a frame and reports whether the session takes more. It is written at the end of the shard's turn, together with whatever else
+// is queued by then. A session whose queue is full is closed as Slow.
+func (s *Session) Send(f *Frame) bool {
+	if s.closed {
+		return false
+	}
+	e := s.shard.engine
+	switch s.queue.push(f, limits{bytes: int(e.options.QueueBytes), events: e.options.QueueEvents}, &s.shard.spares) {
+	case full:
+		s.Close(Slow)
+		return false
+	case dropped, replaced:
+		e.hooks.Dropped()
+	case queued:
+	}
+	s.touch()
+	return true
+}
+
+// precede puts frames before all that is queued, of which nothing may have been written.
+func (s *Session) precede(first []*Frame) {
+	if len(first) == 0 {
+		return
+	}
+	for _, f := range append(first, s.queue.rest(&s.shard.spares)...) {
+		s.queue.append(f, &s.shard.spares)
+	}
+}
+
+// touch has the session flushed at the end of the turn.
+func (s *Session) touch() {
+	if !s.dirty {
+		s.dirty = true
+		s.shard.dirty = append(s.shard.dirty, s)
+	}
+}
+
+// flush writes what the transport takes.
+func (s *Session) flush() {
+	if s.closed || s.queue.len() == 0 {
+		return
+	}
+	if s.conn != nil {
+		s.flushConn()
+		return
+	}
+	if s.polling.upgrading() {
+		return // the order is kept by writing nothing until the WebSocket has taken over
+	}
+	s.polling.release(s)
+}
+
+func (s *Session) flushConn() {
+	c := s.conn
+	for s.queue.len() > 0 && !c.blocked {
+		n, ok := c.write(s.queue.gather(s.shard.out, writeRoom))
+		if !ok {
+			return // closed, and gone has dealt with the session
+		}
+		s.queue.wrote(n, &s.shard.spares)
+	}
+}
+
+// ready continues after the kernel took no more.
+func (s *Session) ready(*conn) { s.flush() }
+
+func (s *Session) reply(_ *conn, f *Frame) { s.Send(f) }
+
+func (s *Session) gone(_ *conn, reason Reason) { s.end(reason) }
+
+// message takes a WebSocket message.
+func (s *Session) message(_ *conn, op wsframe.Opcode, data []byte) {
+	if op == wsframe.Binary {
+		s.receive(engineio.DecodeBinary(data))
+		return
+	}
+	packet, err := engineio.DecodeText(data)
+	if err != nil {
+		s.Close(Malformed)
+		return
+	}
+	s.receive(packet)
+}
+
+// receive takes a packet from either transport.
+func (s *Session) receive(p engineio.Packet) {
+	action, err := engineio.Receive(p)
+	if err != nil {
+		s.Close(Malformed)
+		return
+	}
+	switch action {
+	case engineio.Deliver:
+		if p.Binary {
+			s.handler.Binary(s, p.Data)
+		} else {
+			s.handler.Message(s, p.Data)
+		}
+	case engineio.Beat:
+		s.pong()
+	case engineio.End:
+		s.leave()
+	}
+}
+
+// leave answers the client's close packet: a parked poll ends with a noop (section "Close" of the protocol document).
+func (s *Session) leave() {
+	if s.polling != nil {
+		s.polling.answer(pollResult{status: 200, body: s.shard.engine.noop.text})
+	}
+	s.Close(TransportClose)
+}
+
+// Close ends the session: what is queued is written as far as the transport takes it now, then the transport is closed, without a close packet,
+// so that a client comes back by itself. Closed follows when the shard's present step is over.
+func (s *Session) Close(reason Reason) {
+	if s.closed {
+		return
+	}
+	if reason != Slow {
+		s.flush()
+	}
+	if s.closed {
+		return
+	}
+	if c := s.conn; c != nil {
+		switch {
+		case s.queue.len() == 0:
+			c.close(closeCode(reason))
+		case reason == Slow:
+			c.close(0)
+		default:
+			c.closeBehind(s.queue.gather(s.shard.out, writeRoom))
+		}
+	}
+	s.end(reason)
+}
+
+func closeCode(reason Reason) uint16 {
+	switch reason {
+	case Left, TransportClose:
+		return wsframe.CloseNormal
+	case Malformed:
+		return wsframe.CloseProtocol
+	case TooLarge:
+		return wsframe.CloseTooBig
+	case Unauthorized:
+		return wsframe.ClosePolicy
+	case Slow, PingTimeout, TransportError:
+		return 0
+	default:
+		return wsframe.CloseGoingAway
+	}
+}
+
+// end forgets the session, its transport closed already, and tells the handler.
+func (s *Session) end(reason Reason) {
+	if s.closed {
+		return
+	}
+	transport := s.Transport()
+	s.forget(pollResult{status: 400, refusal: engineio.UnknownSID})
+	s.shard.later(func() {
+		s.shard.engine.hooks.Closed(transport, reason)
+		s.handler.Closed(s, reason)
+	})
+}
+
+// forget takes the session out of everything but its handler; parked is the answer of a poll that waits.
+func (s *Session) forget(parked pollResult) {
+	s.closed = true
+	s.shard.wheel.disarm(&s.beat)
+	s.shard.remove(s)
+	s.shard.engine.sockets.Add(-1)
+	s.queue.rest(&s.shard.spares)
+	if s.polling != nil {
+		s.polling.answer(parked)
+		s.polling.abandon(s)
+	}
+}
+
+// Freeze hands the session over: it is forgotten here without a Closed, a parked poll ends with a noop, and what was not written yet is returned,
+// in order. ok is false if the session is on a WebSocket, which cannot move, or closed.
+func (s *Session) Freeze() (unsent []*Frame, ok bool) {
+	if s.closed || s.conn != nil {
+		return nil, false
+	}
+	for _, f := range s.queue.rest(&s.shard.spares) {
+		if f.Text() != nil {
+			unsent = append(unsent, f)
+		}
+	}
+	s.forget(pollResult{status: 200, body: s.shard.engine.noop.text})
+	s.shard.engine.hooks.Moved(Polling)
+	return unsent, true
+}
