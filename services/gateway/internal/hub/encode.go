@@ -1,0 +1,101 @@
+package hub
+
+import (
+	"strconv"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engine"
+	"github.com/edumatrix/interlink/services/gateway/internal/socketio"
+)
+
+// appendEvent appends `["event",data,meta` of a record, without the end.
+func appendEvent(b []byte, r *record, queued bool) []byte {
+	b = append(b, '[')
+	b = socketio.AppendString(b, r.event)
+	b = append(b, ',')
+	switch {
+	case r.binary:
+		b = socketio.AppendPlaceholder(b, 0)
+	case len(r.data) == 0:
+		b = append(b, "null"...)
+	default:
+		b = append(b, r.data...)
+	}
+	b = append(b, `,{"id":`...)
+	b = socketio.AppendString(b, r.id)
+	b = append(b, `,"time":`...)
+	b = strconv.AppendInt(b, r.timeMs, 10)
+	if r.singleRoom && len(r.rooms) == 1 {
+		b = append(b, `,"room":`...)
+		b = socketio.AppendString(b, r.rooms[0])
+	}
+	if queued {
+		b = append(b, `,"queued":true`...)
+	}
+	return append(b, '}')
+}
+
+// eventRoom is about what an event takes beside its data, in bytes.
+const eventRoom = 320
+
+// encodeDurable makes the frame of a durable record: `["event",data,meta,cursor]`. appendCursor appends the cursor's
+// text; it is valid until the frame is gone.
+func encodeDurable(r *record, queued bool, appendCursor func([]byte) []byte) (f *engine.Frame, cursor []byte) {
+	if r.binary {
+		b := socketio.AppendHeader(make([]byte, 0, eventRoom), socketio.BinaryEvent, 1, socketio.Main)
+		b = appendEvent(b, r, queued)
+		b, from, to := appendQuoted(b, appendCursor)
+		return engine.BinaryFrame(engine.Durable, b, [][]byte{r.data}), b[from:to]
+	}
+	b := socketio.AppendHeader(engine.BeginText(eventRoom+len(r.data)), socketio.Event, 0, socketio.Main)
+	b = appendEvent(b, r, queued)
+	b, from, to := appendQuoted(b, appendCursor)
+	return engine.EndText(engine.Durable, b), b[from:to:to]
+}
+
+func appendQuoted(b []byte, text func([]byte) []byte) (out []byte, from, to int) {
+	b = append(b, `,"`...)
+	from = len(b)
+	b = text(b)
+	to = len(b)
+	return append(b, `"]`...), from, to
+}
+
+// encodeEphemeral makes the frame of an ephemeral record: `["event",data,meta]`. It ends in an object, never a string.
+func encodeEphemeral(r *record) *engine.Frame {
+	var f *engine.Frame
+	if r.binary {
+		b := socketio.AppendHeader(make([]byte, 0, eventRoom), socketio.BinaryEvent, 1, socketio.Main)
+		b = append(appendEvent(b, r, false), ']')
+		f = engine.BinaryFrame(engine.Ephemeral, b, [][]byte{r.data})
+	} else {
+		b := socketio.AppendHeader(engine.BeginText(eventRoom+len(r.data)), socketio.Event, 0, socketio.Main)
+		b = append(appendEvent(b, r, false), ']')
+		f = engine.EndText(engine.Ephemeral, b)
+	}
+	if r.replace != "" {
+		f = f.WithKey(r.replace)
+	}
+	return f
+}
+
+// Note makes the frame of an event of the gateway's own: `["name",data,{"time":…},"cursor"]`, without the last if
+// cursor is empty. data is JSON; nil is null.
+func Note(name string, data []byte, timeMs int64, cursor []byte) *engine.Frame {
+	b := socketio.AppendHeader(engine.BeginText(eventRoom+len(data)), socketio.Event, 0, socketio.Main)
+	b = append(b, '[')
+	b = socketio.AppendString(b, name)
+	b = append(b, ',')
+	if data == nil {
+		b = append(b, "null"...)
+	}
+	b = append(b, data...)
+	b = append(b, `,{"time":`...)
+	b = strconv.AppendInt(b, timeMs, 10)
+	b = append(b, '}')
+	if len(cursor) > 0 {
+		b = append(b, `,"`...)
+		b = append(b, cursor...)
+		b = append(b, '"')
+	}
+	return engine.EndText(engine.Durable, append(b, ']'))
+}

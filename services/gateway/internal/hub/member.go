@@ -1,0 +1,145 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engine"
+	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/internal/room"
+)
+
+// End is why a socket has to go.
+type End uint8
+
+// The ends.
+const (
+	Revoked      End = iota + 1 // its token is void
+	Disconnected                // user.disconnect
+	Restarted                   // the topic is another one: positions mean nothing any more
+)
+
+// Conn is a socket as the hub sees it. All is called on the socket's shard.
+type Conn interface {
+	// Send queues a frame. It never blocks; false means that the socket is going.
+	Send(f *engine.Frame) bool
+	// Evicted tells that the socket was taken out of a room; the client has been told.
+	Evicted(r room.Room)
+	// Invited tells that the authorizer should be asked again about a room.
+	Invited(r room.Room)
+	// End tells that the socket has to go.
+	End(why End)
+	// Info tells since when the socket is there, and what its client calls itself.
+	Info() (since time.Time, userAgent string)
+}
+
+// Member is a socket's place in the rooms of its shard. But for its first fields, which never change, it belongs to
+// the shard's goroutine.
+type Member struct {
+	Socket   string // public id
+	User     string
+	IssuedMs int64 // when the user's token was issued, epoch milliseconds, 0 if unknown
+
+	conn  Conn
+	table *table
+	rooms []membership
+	mark  uint64 // the last delivery to several rooms that it got
+	hold  *Hold
+	cited bool // a cursor went out since the last ping
+	gone  bool
+}
+
+// membership is one room of one member.
+type membership struct {
+	room        *roomOf
+	at          uint32 // the member's index in room.members
+	permissions permission.Set
+	internal    bool // joined by the gateway for its own ends: not shown, not counted
+}
+
+// NewMember makes a member of a shard that is in no room. Conn and shard are kept.
+func (h *Hub) NewMember(shard int, conn Conn, socket, user string, issuedMs int64) *Member {
+	return &Member{Socket: socket, User: user, IssuedMs: issuedMs, conn: conn, table: h.tables[shard]}
+}
+
+// Permissions returns what the member may do in a room; false if it is not in it. Internal rooms count as not in it.
+func (m *Member) Permissions(r room.Room) (permission.Set, bool) {
+	if i := m.find(r); i >= 0 && !m.rooms[i].internal {
+		return m.rooms[i].permissions, true
+	}
+	return permission.None, false
+}
+
+// In reports whether the member is in a room, internal ones included.
+func (m *Member) In(r room.Room) bool { return m.find(r) >= 0 }
+
+func (m *Member) find(r room.Room) int {
+	for i := range m.rooms {
+		if m.rooms[i].room.name == r {
+			return i
+		}
+	}
+	return -1
+}
+
+// Grants lists the rooms that the member is in, in the order of its joins.
+func (m *Member) Grants() []Grant {
+	out := make([]Grant, 0, len(m.rooms))
+	for _, s := range m.rooms {
+		out = append(out, Grant{Room: s.room.name, Permissions: s.permissions, Internal: s.internal})
+	}
+	return out
+}
+
+// Rooms counts the rooms that are not internal, and those that are.
+func (m *Member) Rooms() (shown, internal int) {
+	for _, s := range m.rooms {
+		if s.internal {
+			internal++
+		} else {
+			shown++
+		}
+	}
+	return shown, internal
+}
+
+// Hold keeps back what is sent to a member's rooms while it is being brought up to date.
+type Hold struct {
+	frames []*engine.Frame
+	bytes  int
+	limit  int
+	over   bool
+}
+
+func (h *Hold) add(f *engine.Frame) {
+	if h.over {
+		return
+	}
+	if h.bytes += f.Len(); h.bytes > h.limit {
+		h.over, h.frames = true, nil
+		return
+	}
+	h.frames = append(h.frames, f)
+}
+
+// Release ends the member's hold and returns what was kept back, in order. Over means that it was more than the limit
+// and is lost: the socket must not go on. To be called on the shard's goroutine; what comes later goes to the socket.
+func (m *Member) Release() (frames []*engine.Frame, over bool) {
+	h := m.hold
+	m.hold = nil
+	if h == nil {
+		return nil, false
+	}
+	return h.frames, h.over
+}
+
+func (m *Member) deliver(it *item) {
+	if m.hold != nil {
+		if it.durable {
+			m.hold.add(it.frame)
+		}
+		return
+	}
+	if m.conn.Send(it.frame) && it.durable {
+		m.cited = true
+	}
+}
