@@ -41,8 +41,14 @@ type sealed struct {
 	header header
 }
 
-// headerV4 is the header segment of every NextAuth 4 session, `{"alg":"dir","enc":"A256GCM"}`.
-const headerV4 = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"
+// The headers that are issued every day are recognised without reading JSON; any other spelling is read.
+const (
+	headerV4    = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"    // {"alg":"dir","enc":"A256GCM"}
+	headerHS256 = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"       // {"alg":"HS256","typ":"JWT"}
+	beginV5     = `{"alg":"dir","enc":"A256CBC-HS512","kid":"` // then 86 characters of base64url
+	endV5       = `"}`
+	kidBytes    = 86
+)
 
 // guardSealed decides without any key whether a token may be decrypted. Everything here was accepted by a widely used
 // library at some time: other spellings of the same token, compression, key wrapping with a chosen cost.
@@ -54,12 +60,9 @@ func guardSealed(token string, gcm, cbc bool) (sealed, string) {
 	if parts[1] != "" {
 		return sealed{}, reasonKeyPart
 	}
-	h := header{alg: "dir", enc: encGCM}
-	if parts[0] != headerV4 {
-		var ok bool
-		if h, ok = parseHeader(parts[0]); !ok {
-			return sealed{}, reasonHeader
-		}
+	h, ok := parseHeader(parts[0])
+	if !ok {
+		return sealed{}, reasonHeader
 	}
 	if h.alg != "dir" || !(gcm && h.enc == encGCM || cbc && h.enc == encCBC) {
 		return sealed{}, reasonAlgorithm
@@ -158,10 +161,41 @@ func parseHeader(segment string) (header, bool) {
 	if base64.RawURLEncoding.DecodedLen(len(segment)) > maxHeaderBytes {
 		return h, false
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(segment)
+	switch segment {
+	case headerV4:
+		return header{alg: "dir", enc: encGCM}, true
+	case headerHS256:
+		return header{alg: "HS256", typ: "JWT"}, true
+	}
+	var buffer [maxHeaderBytes]byte
+	n, err := base64.RawURLEncoding.Decode(buffer[:], []byte(segment))
 	if err != nil {
 		return h, false
 	}
+	raw := buffer[:n]
+	if kid, ok := kidV5(raw); ok {
+		return header{alg: "dir", enc: encCBC, kid: kid, hasKid: true}, true
+	}
+	return readHeader(bytes.Clone(raw)) // the buffer stays on the stack
+}
+
+// kidV5 is the kid of a header exactly as version 5 writes it.
+func kidV5(raw []byte) (string, bool) {
+	if len(raw) != len(beginV5)+kidBytes+len(endV5) || string(raw[:len(beginV5)]) != beginV5 || string(raw[len(raw)-len(endV5):]) != endV5 {
+		return "", false
+	}
+	kid := raw[len(beginV5) : len(beginV5)+kidBytes]
+	for _, c := range kid {
+		if sextet(c) < 0 {
+			return "", false
+		}
+	}
+	return string(kid), true
+}
+
+// readHeader reads any other spelling.
+func readHeader(raw []byte) (header, bool) {
+	var h header
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return h, false
@@ -198,6 +232,6 @@ func parseHeader(segment string) (header, bool) {
 	if _, err := d.Token(); err != nil {
 		return h, false
 	}
-	_, err = d.Token()
+	_, err := d.Token()
 	return h, err == io.EOF
 }

@@ -1,0 +1,433 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edumatrix/interlink/services/internal/permission"
+)
+
+const jwtSecret = "a-development-secret-of-32-bytes-"
+
+var t0 = time.Unix(1764000000, 0)
+
+func list(values ...string) func() []string { return func() []string { return values } }
+
+func newVerifier(t testing.TB, o Options) *Verifier {
+	t.Helper()
+	v, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// refusal is the reason of a definite no; "" if there is none, which fails the test.
+func refusal(t *testing.T, err error) *Refusal {
+	t.Helper()
+	var r *Refusal
+	if !errors.As(err, &r) {
+		t.Fatalf("error %v, want a refusal", err)
+	}
+	return r
+}
+
+func TestSessionCookie(t *testing.T) {
+	names := []string{"__Secure-s", "s"}
+	for name, tc := range map[string]struct {
+		header     string
+		want       string // token
+		wantHeader string // default: as the header
+		reason     string
+	}{
+		"one cookie":                                           {header: "s=abc", want: "abc"},
+		"among others":                                         {header: "a=1; s=abc; b=2", want: "abc", wantHeader: "s=abc"},
+		"without spaces":                                       {header: "a=1;s=abc;b=2", want: "abc", wantHeader: "s=abc"},
+		"a value with an equals sign":                          {header: "s=abc=", want: "abc="},
+		"the first configured name decides":                    {header: "s=plain; __Secure-s=safe", want: "safe", wantHeader: "__Secure-s=safe"},
+		"a longer name is another cookie":                      {header: "xs=1; s2=2; s.x=3; s=abc", want: "abc", wantHeader: "s=abc"},
+		"chunks in any order":                                  {header: "s.1=b; s.0=a; s.2=c", want: "abc", wantHeader: "s.0=a; s.1=b; s.2=c"},
+		"the same cookie twice":                                {header: "s=abc; s=abc", want: "abc", wantHeader: "s=abc"},
+		"an emptied cookie beside chunks":                      {header: "s=; s.0=a", want: "a", wantHeader: "s.0=a"},
+		"an emptied cookie of the first name":                  {header: "__Secure-s=; s=abc", want: "abc", wantHeader: "s=abc"},
+		"no cookie":                                            {header: "", reason: reasonNoCredential},
+		"other cookies":                                        {header: "theme=s; t=__Secure-s", reason: reasonNoCredential},
+		"a name in another case":                               {header: "S=abc", reason: reasonNoCredential},
+		"two values":                                           {header: "s=abc; s=def", reason: reasonCookieTwice},
+		"two values of a chunk":                                {header: "s.0=a; s.1=b; s.0=c", reason: reasonCookieTwice},
+		"whole and chunks":                                     {header: "s=abc; s.0=a", reason: reasonCookieMixed},
+		"a chunk missing":                                      {header: "s.0=a; s.2=c", reason: reasonCookieGap},
+		"the first chunk missing":                              {header: "s.1=b", reason: reasonCookieGap},
+		"a chunk number with a zero in front":                  {header: "s.0=a; s.01=b", reason: reasonCookieChunkName},
+		"a chunk number beyond all that are written":           {header: "s.0=a; s.16=b", reason: reasonCookieChunkName},
+		"a chunk number that overflows":                        {header: "s.99999999999999999999=b", reason: reasonCookieChunkName},
+		"a broken cookie of the first name falls back to none": {header: "__Secure-s.1=b; s=abc", reason: reasonCookieGap},
+		"a header of more than 64 KiB":                         {header: "s=" + strings.Repeat("a", maxCookieHeader), reason: reasonCookieHeader},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := sessionCookie(tc.header, names)
+			if tc.reason != "" {
+				if r := refusal(t, err); r.Reason != tc.reason {
+					t.Errorf("refused: %s, want %s", r.Reason, tc.reason)
+				}
+				return
+			}
+			wantHeader := tc.wantHeader
+			if wantHeader == "" {
+				wantHeader = tc.header
+			}
+			if err != nil || c.token != tc.want || c.header != wantHeader {
+				t.Errorf("token %q header %q, %v; want %q %q", c.token, c.header, err, tc.want, wantHeader)
+			}
+		})
+	}
+}
+
+func TestClaims(t *testing.T) {
+	const ok = ""
+	for name, tc := range map[string]struct {
+		claims string
+		reason string
+		user   string
+	}{
+		"sub and exp":                           {`{"sub":"ana","exp":1764003600}`, ok, "ana"},
+		"email without sub":                     {`{"email":"a@x.test","exp":1764003600}`, ok, "a@x.test"},
+		"sub before email":                      {`{"email":"a@x.test","sub":"ana","exp":1764003600}`, ok, "ana"},
+		"an empty sub":                          {`{"email":"a@x.test","sub":"","exp":1764003600}`, ok, "a@x.test"},
+		"a null sub":                            {`{"email":"a@x.test","sub":null,"exp":1764003600}`, ok, "a@x.test"},
+		"a fraction of a second":                {`{"sub":"ana","exp":1764003600.5,"iat":1763999999.25}`, ok, "ana"},
+		"exp within the leeway":                 {`{"sub":"ana","exp":1763999986}`, ok, "ana"},
+		"nbf within the leeway":                 {`{"sub":"ana","exp":1764003600,"nbf":1764000015}`, ok, "ana"},
+		"the last second of the year 9999":      {`{"sub":"ana","exp":253402300799}`, ok, "ana"},
+		"names in another case are other names": {`{"sub":"ana","SUB":"ben","exp":1764003600,"Exp":1}`, ok, "ana"},
+		"white space around":                    {" \n{\"sub\":\"ana\",\"exp\":1764003600}\n", ok, "ana"},
+		"no exp":                                {`{"sub":"ana"}`, reasonNoExpiry, ""},
+		"exp in another case":                   {`{"sub":"ana","EXP":1764003600}`, reasonNoExpiry, ""},
+		"exp null":                              {`{"sub":"ana","exp":null}`, reasonTime, ""},
+		"exp as a text":                         {`{"sub":"ana","exp":"1764003600"}`, reasonTime, ""},
+		"exp beyond the year 9999":              {`{"sub":"ana","exp":253402300800}`, reasonTime, ""},
+		"exp too large for any number":          {`{"sub":"ana","exp":1e999}`, reasonTime, ""},
+		"exp before the epoch":                  {`{"sub":"ana","exp":-1}`, reasonTime, ""},
+		"iat as a text":                         {`{"sub":"ana","exp":1764003600,"iat":"1"}`, reasonTime, ""},
+		"nbf as a list":                         {`{"sub":"ana","exp":1764003600,"nbf":[1]}`, reasonTime, ""},
+		"exp at the end of the leeway":          {`{"sub":"ana","exp":1763999985}`, reasonExpired, ""},
+		"nbf beyond the leeway":                 {`{"sub":"ana","exp":1764003600,"nbf":1764000016}`, reasonNotYet, ""},
+		"nobody":                                {`{"exp":1764003600}`, reasonIdentity, ""},
+		"sub as a number":                       {`{"sub":7,"email":"a@x.test","exp":1764003600}`, reasonIdentity, ""},
+		"sub as an object":                      {`{"sub":{},"exp":1764003600}`, reasonIdentity, ""},
+		"a user with a control character":       {`{"sub":"a\nb","exp":1764003600}`, reasonUser, ""},
+		"a user with a terminal escape":         {`{"sub":"a\u001b[2J","exp":1764003600}`, reasonUser, ""},
+		"a user too long for a room":            {`{"sub":"` + strings.Repeat("a", 252) + `","exp":1764003600}`, reasonUser, ""},
+		"a list":                                {`[]`, reasonClaims, ""},
+		"a text":                                {`"x"`, reasonClaims, ""},
+		"null":                                  {`null`, reasonClaims, ""},
+		"half an object":                        {`{"sub":"ana"`, reasonClaims, ""},
+		"two objects":                           {`{"sub":"ana","exp":1764003600}{}`, reasonClaims, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, profile := range []string{"v4", "v5", "hs256"} {
+				v := newVerifier(t, vector{Profile: profile, Secrets: []string{jwtSecret}, CookieName: "s"}.options())
+				p, err := v.Authenticate(context.Background(), Credentials{Token: seal(t, profile, jwtSecret, "s", []byte(tc.claims)), Now: t0})
+				reason := ok
+				if err != nil {
+					r := refusal(t, err)
+					reason = r.Reason
+					if want := r.Reason == reasonExpired; want != (r.Code == TokenExpired) {
+						t.Errorf("%s: code %s for %q", profile, r.Code, r.Reason)
+					}
+				}
+				if profile == "hs256" && tc.reason == reasonClaims && reason == reasonNotReadable {
+					reason = reasonClaims // golang-jwt reads the claims as well, and says it in its way
+				}
+				if reason != tc.reason || p.User != tc.user {
+					t.Errorf("%s: user %q, reason %q; want %q, %q", profile, p.User, reason, tc.user, tc.reason)
+				}
+			}
+		})
+	}
+}
+
+func TestGrants(t *testing.T) {
+	for name, tc := range map[string]struct {
+		claim string
+		want  string
+	}{
+		"rooms and permissions":            {`{"rooms":{"conversation:42":["join","type"],"post:1":["join"]}}`, "map[conversation:42:[join type] post:1:[join]]"},
+		"an unknown permission is nothing": {`{"rooms":{"conversation:42":["join","admin"]}}`, "map[conversation:42:[join]]"},
+		"no permission":                    {`{"rooms":{"conversation:42":[]}}`, "map[conversation:42:[]]"},
+		"a name that is no room":           {`{"rooms":{"conversation":["join"],"a:b":["join"]}}`, "map[a:b:[join]]"},
+		"one malformed room":               {`{"rooms":{"a:b":"join","c:d":["join"]}}`, "map[c:d:[join]]"},
+		"rooms as a list":                  {`{"rooms":["a:b"]}`, "map[]"},
+		"no object":                        {`"all"`, "map[]"},
+		"names in another case":            {`{"Rooms":{"a:b":["join"]}}`, "map[]"},
+		"null":                             {`null`, "map[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl, reason := readClaims([]byte(`{"interlink":` + tc.claim + `}`))
+			if reason != "" {
+				t.Fatal(reason)
+			}
+			got := map[string][]string{}
+			for r, set := range cl.grants() {
+				got[string(r)] = set.Names()
+			}
+			if fmt.Sprint(got) != tc.want {
+				t.Errorf("%v, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestATokenDecidesAlone(t *testing.T) {
+	v := newVerifier(t, Options{Secrets: list(fuzzSecret), JWTSecrets: list(jwtSecret), Cookies: []string{"s"}})
+	token, err := Mint(jwtSecret, Token{User: "ana", Name: "Ana", Now: t0, TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := "s=" + seal(t, "v5", fuzzSecret, "s", []byte(`{"sub":"ben","exp":1764003600}`))
+	for name, tc := range map[string]struct {
+		c    Credentials
+		user string
+	}{
+		"the cookie":                            {Credentials{CookieHeader: cookie}, "ben"},
+		"the token":                             {Credentials{Token: token}, "ana"},
+		"the token, not the cookie":             {Credentials{Token: token, CookieHeader: cookie}, "ana"},
+		"a bad token is not helped by a cookie": {Credentials{Token: token + "x", CookieHeader: cookie}, ""},
+		"nothing":                               {Credentials{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.c.Now = t0
+			p, err := v.Authenticate(context.Background(), tc.c)
+			if p.User != tc.user || (err == nil) != (tc.user != "") {
+				t.Errorf("user %q, %v; want %q", p.User, err, tc.user)
+			}
+			if tc.user == "ana" && strings.Contains(p.Cookie, cookie) {
+				t.Error("another credential's cookie would be asked with")
+			}
+		})
+	}
+}
+
+func TestTheCookieToAskWith(t *testing.T) {
+	claims := []byte(`{"sub":"ana","exp":1764003600}`)
+	const secure, plain = "__Secure-next-auth.session-token", "next-auth.session-token"
+	v4, v5 := seal(t, "v4", fuzzSecret, "", claims), seal(t, "v5", fuzzSecret, plain, claims)
+	for name, tc := range map[string]struct {
+		version int
+		c       Credentials
+		want    string
+	}{
+		"a cookie as it came":                         {5, Credentials{CookieHeader: "x=1; " + plain + "=" + v5}, plain + "=" + v5},
+		"a version 5 token under the name of its key": {5, Credentials{Token: v5}, plain + "=" + v5},
+		"a version 4 token under each name":           {4, Credentials{Token: v4}, secure + "=" + v4 + "; " + plain + "=" + v4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.c.Now = t0
+			p, err := newVerifier(t, Options{NextAuthVersion: tc.version, Secrets: list(fuzzSecret)}).Authenticate(context.Background(), tc.c)
+			if err != nil || p.Cookie != tc.want {
+				t.Errorf("%q, %v; want %q", p.Cookie, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestVersion5KeysByCookieName(t *testing.T) {
+	claims := []byte(`{"sub":"ana","exp":1764003600}`)
+	v := newVerifier(t, Options{Secrets: list(fuzzSecret)})
+	for _, name := range DefaultCookies(5) {
+		token := seal(t, "v5", fuzzSecret, name, claims)
+		for way, c := range map[string]Credentials{"token": {Token: token}, "cookie": {CookieHeader: name + "=" + token}} {
+			c.Now = t0
+			if _, err := v.Authenticate(context.Background(), c); err != nil {
+				t.Errorf("%s as %s: %v", name, way, err)
+			}
+		}
+		other := "next-auth.session-token"
+		if name == other {
+			other = "authjs.session-token"
+		}
+		_, err := v.Authenticate(context.Background(), Credentials{CookieHeader: other + "=" + token, Now: t0})
+		if r := refusal(t, err); r.Reason != reasonUnknownKey {
+			t.Errorf("%s in the cookie %s: %s", name, other, r.Reason)
+		}
+	}
+}
+
+func TestRotation(t *testing.T) {
+	claims := []byte(`{"sub":"ana","exp":1764003600}`)
+	secrets, jwts := []string{"old-secret"}, []string{jwtSecret}
+	v := newVerifier(t, Options{
+		Secrets: func() []string { return secrets }, JWTSecrets: func() []string { return jwts }, Cookies: []string{"s"},
+	})
+	try := func(token string) error {
+		_, err := v.Authenticate(context.Background(), Credentials{Token: token, Now: t0})
+		return err
+	}
+	oldToken, newToken := seal(t, "v5", "old-secret", "s", claims), seal(t, "v5", "new-secret", "s", claims)
+	if try(oldToken) != nil || try(newToken) == nil {
+		t.Error("before the rotation")
+	}
+	keys, _ := v.sealed.load()
+	again, _ := v.sealed.load()
+	if &keys[0] != &again[0] {
+		t.Error("keys are derived again without need")
+	}
+	secrets = []string{"new-secret", "old-secret"}
+	if try(oldToken) != nil || try(newToken) != nil {
+		t.Error("during the rotation")
+	}
+	secrets = []string{"new-secret"}
+	if refusal(t, try(oldToken)).Reason != reasonUnknownKey || try(newToken) != nil {
+		t.Error("after the rotation")
+	}
+	for _, gone := range [][]string{nil, {""}} {
+		secrets, jwts = gone, gone
+		for _, token := range []string{newToken, seal(t, "hs256", jwtSecret, "", claims)} {
+			if err := try(token); !errors.Is(err, errNoKeys) {
+				t.Errorf("with a secret file empty for a moment: %v, want doubt", err)
+			}
+		}
+	}
+}
+
+func TestDerivedKeysReplaceTheSecret(t *testing.T) {
+	claims := []byte(`{"sub":"ana","exp":1764003600}`)
+	key4, _ := DeriveKey(4, fuzzSecret, "")
+	key5, _ := DeriveKey(5, fuzzSecret, "s")
+	other5, _ := DeriveKey(5, fuzzSecret, "t")
+	for name, tc := range map[string]struct {
+		version int
+		keys    []string
+	}{
+		"version 4 in hex":                      {4, []string{fmt.Sprintf("%x", key4)}},
+		"version 4 in base64":                   {4, []string{b64(key4)}},
+		"version 5, for every cookie name":      {5, []string{b64(key5)}},
+		"version 5, for one cookie name":        {5, []string{"s=" + b64(key5)}},
+		"version 5, beside that of another one": {5, []string{"t=" + b64(other5), "s=" + b64(key5)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVerifier(t, Options{NextAuthVersion: tc.version, DerivedKeys: list(tc.keys...), Cookies: []string{"s", "t"}})
+			token := seal(t, fmt.Sprint("v", tc.version), fuzzSecret, "s", claims)
+			for _, c := range []Credentials{{Token: token, Now: t0}, {CookieHeader: "s=" + token, Now: t0}} {
+				if p, err := v.Authenticate(context.Background(), c); err != nil || p.User != "ana" {
+					t.Errorf("%q, %v", p.User, err)
+				}
+			}
+		})
+	}
+}
+
+func TestNewNamesAllThatIsWrong(t *testing.T) {
+	for name, tc := range map[string]struct {
+		o    Options
+		want []string
+	}{
+		"nothing to authenticate with": {Options{}, []string{"nobody could sign in"}},
+		"an unknown version":           {Options{NextAuthVersion: 3, Secrets: list("x")}, []string{"4 or 5"}},
+		"a cookie name with a space":   {Options{Secrets: list("x"), Cookies: []string{"a b", "ok", "c;d"}}, []string{`"a b"`, `"c;d"`}},
+		"no secret":                    {Options{Secrets: list(), JWTSecrets: list("")}, []string{"NextAuth: no secret", "JWT: no secret"}},
+		"too many secrets":             {Options{Secrets: list("a", "b", "c", "d", "e"), JWTSecrets: list(jwtSecret, jwtSecret+"1", jwtSecret+"2", jwtSecret+"3", jwtSecret+"4")}, []string{"5 secrets", "more than 4"}},
+		"a JWT secret that is short":   {Options{JWTSecrets: list("short")}, []string{"5 bytes, want 32"}},
+		"a JWT secret that is a key":   {Options{JWTSecrets: list("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")}, []string{"not an RSA public key"}},
+		"a key of the other version":   {Options{NextAuthVersion: 5, DerivedKeys: list(b64(make([]byte, 32)))}, []string{"32 bytes, want 64"}},
+		"a key that is no key":         {Options{DerivedKeys: list("?")}, []string{"neither base64 nor hex"}},
+		"a key of an unknown cookie":   {Options{DerivedKeys: list("zz=" + b64(make([]byte, 64)))}, []string{`"zz"`}},
+		"a session URL with a user":    {Options{SessionURL: "http://u:p@next.test/api"}, []string{"session URL"}},
+		"a session URL of a file":      {Options{SessionURL: "file:///etc/passwd"}, []string{"session URL"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(tc.o)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want it to say %s", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestWhatAClientIsTold(t *testing.T) {
+	v := newVerifier(t, Options{JWTSecrets: list(jwtSecret), Cookies: []string{"s"}})
+	for name, tc := range map[string]struct {
+		token string
+		code  Code
+		want  string
+	}{
+		"nothing":                  {"", Unauthenticated, "Authentication required. Please sign in."},
+		"an expired token":         {seal(t, "hs256", jwtSecret, "", []byte(`{"sub":"ana","exp":1}`)), TokenExpired, "Authentication expired. Please sign in again."},
+		"a wrong secret":           {seal(t, "hs256", jwtSecret+"x", "", []byte(`{"sub":"ana","exp":1764003600}`)), Unauthenticated, "Authentication failed"},
+		"an expired, wrong secret": {seal(t, "hs256", jwtSecret+"x", "", []byte(`{"sub":"ana","exp":1}`)), Unauthenticated, "Authentication failed"},
+		"an unknown kind of token": {seal(t, "v5", jwtSecret, "s", []byte(`{"sub":"ana","exp":1764003600}`)), Unauthenticated, "Authentication failed"},
+		"a token of 17 KiB":        {strings.Repeat("a", 17<<10), Unauthenticated, "Authentication failed"},
+		"a database session's id":  {"d3b07384", Unauthenticated, "Authentication failed"},
+		"four parts":               {"a.b.c.d", Unauthenticated, "Authentication failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := v.Authenticate(context.Background(), Credentials{Token: tc.token, Now: t0})
+			r := refusal(t, err)
+			if r.Message() != tc.want || r.Code != tc.code {
+				t.Errorf("%s %q, want %s %q", r.Code, r.Message(), tc.code, tc.want)
+			}
+			for _, word := range []string{"websocket", "transport", "timeout"} {
+				if strings.Contains(strings.ToLower(r.Message()), word) {
+					t.Errorf("%q makes the platform's page open one more socket", r.Message())
+				}
+			}
+		})
+	}
+}
+
+func TestNothingSecretGetsIntoLogs(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&b, nil))
+	log.Info("x", "principal", Principal{User: "ana", Cookie: "s=SECRET", Claims: json.RawMessage(`"SECRET"`)},
+		"credentials", Credentials{Token: "SECRET", CookieHeader: "s=SECRET"})
+	if strings.Contains(b.String(), "SECRET") || !strings.Contains(b.String(), "ana") {
+		t.Error(b.String())
+	}
+}
+
+func TestMint(t *testing.T) {
+	v := newVerifier(t, Options{JWTSecrets: list(jwtSecret)})
+	token, err := Mint(jwtSecret, Token{
+		User: "ana", Name: "Ana", Email: "ana@x.test", Now: t0, TTL: time.Hour,
+		Grants: map[roomName]permission.Set{"conversation:42": permission.Join | permission.Type},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := v.Authenticate(context.Background(), Credentials{Token: token, Now: t0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.User != "ana" || p.Name != "Ana" || p.Email != "ana@x.test" || !p.IssuedAt.Equal(t0) || !p.ExpiresAt.Equal(t0.Add(time.Hour)) || p.Grants["conversation:42"] != permission.Join|permission.Type {
+		t.Errorf("%+v", p)
+	}
+	for name, tc := range map[string]struct {
+		secret string
+		token  Token
+	}{
+		"no user":        {jwtSecret, Token{Now: t0, TTL: 1}},
+		"a bad user":     {jwtSecret, Token{User: "a\x00", Now: t0, TTL: 1}},
+		"no life":        {jwtSecret, Token{User: "ana", Now: t0}},
+		"no time":        {jwtSecret, Token{User: "ana", TTL: 1}},
+		"a short secret": {"short", Token{User: "ana", Now: t0, TTL: 1}},
+		"a public key":   {"-----BEGIN PUBLIC KEY-----xxxxxxxxxxxxx", Token{User: "ana", Now: t0, TTL: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Mint(tc.secret, tc.token); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
