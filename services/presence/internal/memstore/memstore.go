@@ -33,6 +33,7 @@ type Store struct {
 	leases      map[store.Life]*lease
 	users       map[string]*user
 	lives       map[store.Life]*life
+	due         deadlines // of users: a lost socket's, or that of an entry which will go
 	online      int64
 	typing      map[place]*typist
 	bases       map[string]expiring[[]byte]
@@ -100,6 +101,7 @@ func (s *Store) Flush() {
 	s.leases = map[store.Life]*lease{}
 	s.users = map[string]*user{}
 	s.lives = map[store.Life]*life{}
+	s.due = nil
 	s.online = 0
 	s.typing = map[place]*typist{}
 	s.bases = map[string]expiring[[]byte]{}

@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"container/heap"
 	"context"
 	"time"
 
@@ -87,6 +88,7 @@ func (s *Store) lose(l store.Life, own *life, o owned, now time.Time, out *store
 	}
 	u.sockets[key{l, o.socket}] = now.Add(s.settings.Grace)
 	u.seen = now
+	heap.Push(&s.due, deadline{now.Add(s.settings.Grace), o.user})
 	delete(own.sockets, o)
 	out.Typing = append(out.Typing, s.typingAt(o, now)...)
 }
@@ -114,6 +116,7 @@ func (s *Store) settle(name string, u *user, now, seen time.Time) []store.Transi
 		return nil
 	}
 	u.on, u.seen, u.forget = false, seen, now.Add(s.settings.SeenTTL)
+	heap.Push(&s.due, deadline{u.forget, name})
 	s.online--
 	return []store.Transition{u.transition(name, now)}
 }
@@ -168,6 +171,7 @@ func (s *Store) SetStatus(ctx context.Context, name, status string) ([]store.Tra
 		u.want, u.wantAt = status, now
 		if u.forget.IsZero() {
 			u.forget = now.Add(store.StatusWait)
+			heap.Push(&s.due, deadline{u.forget, name})
 		}
 		return nil, nil
 	case u.status == status:
@@ -203,25 +207,28 @@ func (s *Store) Tick(ctx context.Context, alive []store.Life, limit int) (store.
 	return out, nil
 }
 
-// expire removes lost sockets whose grace is over and entries that nobody needs. It walks all users: this store is
-// meant for some thousands.
+// expire removes lost sockets whose grace is over and entries that nobody needs.
 func (s *Store) expire(now time.Time, limit int) store.Tick {
 	var out store.Tick
-	for name, u := range s.users {
-		if !u.on && !u.forget.IsZero() && !u.forget.After(now) {
+	for len(s.due) > 0 && !s.due[0].at.After(now) {
+		if out.Expired >= limit {
+			out.More = true
+			break
+		}
+		name := heap.Pop(&s.due).(deadline).user
+		u := s.users[name]
+		switch {
+		case u == nil:
+			continue
+		case !u.on && !u.forget.IsZero() && !u.forget.After(now):
 			delete(s.users, name)
 			continue
 		}
 		for k, until := range u.sockets {
-			if until.IsZero() || until.After(now) {
-				continue
+			if !until.IsZero() && !until.After(now) {
+				delete(u.sockets, k)
+				out.Expired++
 			}
-			if out.Expired == limit {
-				out.More = true
-				break
-			}
-			delete(u.sockets, k)
-			out.Expired++
 		}
 		out.Transitions = append(out.Transitions, s.settle(name, u, now, u.seen)...)
 	}
@@ -266,4 +273,28 @@ func (s *Store) Sweep(ctx context.Context, dead store.Dead, limit int) (store.Sw
 		delete(s.lives, dead.Life)
 	}
 	return out, nil
+}
+
+// deadline is a moment at which a user is looked at; deadlines is a heap of them, the next one first.
+type (
+	deadline struct {
+		at   time.Time
+		user string
+	}
+	deadlines []deadline
+)
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push implements heap.Interface.
+func (d *deadlines) Push(x any) { *d = append(*d, x.(deadline)) }
+
+// Pop implements heap.Interface.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	x := (*d)[last]
+	*d = (*d)[:last]
+	return x
 }
