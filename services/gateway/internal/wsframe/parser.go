@@ -98,7 +98,8 @@ func (p *Parser) Ended() bool { return p.ended }
 
 // Next reads one step from buf: a piece of a message's payload, as much as there is, or a whole control frame. It consumes n bytes and unmasks
 // them in place. ok is false when buf holds no complete step: the caller keeps buf[n:], always less than MaxRest bytes, and calls again with
-// more. limit bounds the payload of a message in bytes; an announced length over it fails at its header.
+// more. limit bounds the payload of a message in bytes; an announced length over it fails at its header. An error is an Error, comes once, and
+// consumes all of buf.
 //
 // A part without data is returned only as the Last one of its message.
 func (p *Parser) Next(buf []byte, limit int) (part Part, n int, ok bool, err error) {
@@ -106,32 +107,40 @@ func (p *Parser) Next(buf []byte, limit int) (part Part, n int, ok bool, err err
 		if p.inFrame {
 			part, used, ok, err := p.payload(buf[n:])
 			n += used
-			if ok || err != nil || p.inFrame {
-				return part, n, ok, p.fail(err)
+			switch {
+			case err != nil:
+				return p.fail(buf, err)
+			case ok, p.inFrame:
+				return part, n, ok, nil
+			default:
+				continue // the end of a frame without payload that does not end its message
 			}
-			continue // the end of a frame without payload that does not end its message
 		}
-		h, ok, err := parseHeader(buf[n:])
-		if err != nil || !ok {
-			return Part{}, n, false, p.fail(err)
-		}
-		if h.op.control() {
+		h, ok, err := parseHeader(buf[n:], p.message != Continuation)
+		switch {
+		case err != nil:
+			return p.fail(buf, err)
+		case !ok:
+			return Part{}, n, false, nil
+		case h.op.control():
 			part, used, ok, err := p.control(h, buf[n:])
-			return part, n + used, ok, p.fail(err)
+			if err != nil {
+				return p.fail(buf, err)
+			}
+			return part, n + used, ok, nil
 		}
 		if err := p.begin(h, limit); err != nil {
-			return Part{}, n, false, p.fail(err)
+			return p.fail(buf, err)
 		}
 		n += h.size
 	}
 	return Part{}, len(buf), false, nil
 }
 
-func (p *Parser) fail(err error) error {
-	if err != nil {
-		p.ended = true
-	}
-	return err
+// fail consumes everything: nothing of it is of use.
+func (p *Parser) fail(buf []byte, err error) (Part, int, bool, error) {
+	p.ended = true
+	return Part{}, len(buf), false, err
 }
 
 type header struct {
@@ -142,8 +151,8 @@ type header struct {
 	fin    bool
 }
 
-// parseHeader reads a header and checks what needs no state, as early as its bytes are there.
-func parseHeader(buf []byte) (h header, ok bool, err error) {
+// parseHeader reads a header, of a frame inside a fragmented message or between messages, and checks each of its bytes as soon as it is there.
+func parseHeader(buf []byte, inside bool) (h header, ok bool, err error) {
 	if len(buf) == 0 {
 		return h, false, nil
 	}
@@ -155,6 +164,10 @@ func parseHeader(buf []byte) (h header, ok bool, err error) {
 		return h, false, ErrOpcode
 	case h.op.control() && !h.fin:
 		return h, false, ErrControlSplit
+	case h.op == Continuation && !inside:
+		return h, false, ErrContinuation
+	case h.op != Continuation && !h.op.control() && inside:
+		return h, false, ErrUnfinished
 	case len(buf) < 2:
 		return h, false, nil
 	case buf[1]&maskBit == 0:
@@ -192,10 +205,6 @@ func parseHeader(buf []byte) (h header, ok bool, err error) {
 // begin takes a data frame's header into the state.
 func (p *Parser) begin(h header, limit int) error {
 	switch {
-	case h.op == Continuation && p.message == Continuation:
-		return ErrContinuation
-	case h.op != Continuation && p.message != Continuation:
-		return ErrUnfinished
 	case limit < 0:
 		return ErrBadLimit
 	case h.length > uint64(limit), p.size+h.length > uint64(limit):
