@@ -66,6 +66,20 @@ func (e *ears) take() []string {
 	return out
 }
 
+// all returns the events since the last take.
+func (e *ears) all() []heard {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.events)
+}
+
+// lifecycle returns all lifecycle records.
+func (e *ears) lifecycle() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.records)
+}
+
 func newWorld(t *testing.T, pods int) *world {
 	w := &world{t: t, store: memstore.New(memstore.Options{}), ears: &ears{}}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -66,7 +66,7 @@ func TestUsersAreToldByNetChanges(t *testing.T) {
 				}
 			}
 			w.expect("status", "user:online u1 online", "user:online u1 busy")
-			if n := len(w.ears.records); n != 1 {
+			if n := len(w.ears.lifecycle()); n != 1 {
 				w.t.Errorf("%d lifecycle records", n)
 			}
 		},
@@ -89,7 +89,7 @@ func TestWhatIsToldLooksAsAgreed(t *testing.T) {
 		a := w.gateway("gw-a", "1")
 		now := time.Now()
 		a.tell("+u1/s1")
-		rec := w.ears.events[0].rec
+		rec := w.ears.all()[0].rec
 		if rec.GetEvent() != "user:online" || strings.Join(rec.GetRooms(), " ") != "presence:u1" || rec.GetTimeMs() != now.UnixMilli() ||
 			rec.GetId() == "" || rec.GetReplace() != "presence:u1" {
 			t.Errorf("record %+v", rec)
@@ -99,12 +99,12 @@ func TestWhatIsToldLooksAsAgreed(t *testing.T) {
 			t.Errorf("data %s, want %s", got, want)
 		}
 		want = `lifecycle u1 {"user":"u1","state":"online","sockets":1,"time":"` + now.UTC().Format(time.RFC3339Nano) + `"}`
-		if got := w.ears.records[0]; got != want {
+		if got := w.ears.lifecycle()[0]; got != want {
 			t.Errorf("lifecycle %s, want %s", got, want)
 		}
 		w.ears.take()
 		w.typing("conversation:1", "u1", "s1", true)
-		rec = w.ears.events[0].rec
+		rec = w.ears.all()[0].rec
 		if rec.GetEvent() != "typing:start" || strings.Join(rec.GetRooms(), " ") != "conversation:1" || rec.GetReplace() != "typing:conversation:1u1" ||
 			strings.Join(rec.GetExceptUsers(), " ") != "u1" || string(rec.GetData()) != `{"room":"conversation:1","userId":"u1","name":"Ann"}` {
 			t.Errorf("record %+v", rec)
@@ -137,7 +137,7 @@ func TestAKilledGatewaysUsersGoAtABoundedRateAndOnlyTheNetChangesAreTold(t *test
 		began := time.Now()
 		time.Sleep(12 * time.Second)
 		told := map[string]int{}
-		for _, h := range w.ears.events {
+		for _, h := range w.ears.all() {
 			var data struct{ UserID string }
 			if err := json.Unmarshal(h.rec.GetData(), &data); err != nil {
 				t.Fatal(err)
