@@ -88,11 +88,11 @@ const reasonNoCredential = "neither a token nor a session cookie"
 
 func refuse(reason string) error { return &Refusal{Code: Unauthenticated, Reason: reason} }
 
-// Options of New. At least one of Secrets, DerivedKeys, JWTSecrets and SessionURL must be given.
+// Options of New. At least one of Secrets, DerivedKeys, JWTSecrets and SessionURL must give something.
 //
 // The funcs are asked at each handshake, so that a secret rotates without a restart; they must be cheap and safe for
-// use by many goroutines. Keys are derived again only when an answer changes. An answer that is empty for a moment
-// makes doubt, not refusals.
+// use by many goroutines. Keys are derived again only when an answer changes. One that has been empty since the start
+// is as good as none; one that is empty for a moment makes doubt, not refusals.
 type Options struct {
 	NextAuthVersion int      // 4 or 5; 0 is 5
 	Cookies         []string // names of the session cookie, the first present decides; default DefaultCookies
@@ -160,24 +160,30 @@ func New(o Options) (*Verifier, error) {
 			errs = append(errs, fmt.Errorf("session cookie %q: not a cookie name", name))
 		}
 	}
-	if o.Secrets != nil || o.DerivedKeys != nil {
-		v.sealed = newSealedKeys(v.version, v.cookies, v.legacy, o.Secrets, o.DerivedKeys)
-		if _, err := v.sealed.load(); err != nil {
+	ways := 0
+	note := func(err error) {
+		if err == nil {
+			ways++
+		} else if !errors.Is(err, errNoKeys) {
 			errs = append(errs, err)
 		}
+	}
+	if o.Secrets != nil || o.DerivedKeys != nil {
+		v.sealed = newSealedKeys(v.version, v.cookies, v.legacy, o.Secrets, o.DerivedKeys)
+		_, err := v.sealed.load()
+		note(err)
 	}
 	if o.JWTSecrets != nil {
 		v.signed = &signedKeys{secrets: o.JWTSecrets}
-		if _, err := v.signed.load(); err != nil {
-			errs = append(errs, err)
-		}
+		_, err := v.signed.load()
+		note(err)
 	}
 	if o.SessionURL != "" {
 		s, err := newSessions(o)
-		errs = append(errs, err)
+		note(err)
 		v.session = s
 	}
-	if v.sealed == nil && v.signed == nil && o.SessionURL == "" {
+	if ways == 0 && len(errs) == 0 {
 		errs = append(errs, errors.New("nobody could sign in: no NextAuth secret or key, no JWT secret and no session URL"))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -297,6 +297,28 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+func TestAKindThatWasNeverConfiguredIsRefused(t *testing.T) {
+	claims := []byte(`{"sub":"ana","exp":1764003600}`)
+	signedOnly := newVerifier(t, Options{Secrets: list(), DerivedKeys: list(""), JWTSecrets: list(jwtSecret)})
+	sealedOnly := newVerifier(t, Options{Secrets: list(fuzzSecret), JWTSecrets: list("")})
+	for name, tc := range map[string]struct {
+		v      *Verifier
+		token  string
+		reason string
+	}{
+		"a session without a secret":            {signedOnly, seal(t, "v5", fuzzSecret, "s", claims), reasonNoSealed},
+		"a signed token without a secret":       {sealedOnly, seal(t, "hs256", jwtSecret, "", claims), reasonNoSigned},
+		"a database session without an address": {sealedOnly, "0f0e8d1c", reasonNoSessions},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tc.v.Authenticate(context.Background(), Credentials{Token: tc.token, Now: t0})
+			if r := refusal(t, err); r.Reason != tc.reason {
+				t.Errorf("refused: %s, want %s", r.Reason, tc.reason)
+			}
+		})
+	}
+}
+
 func TestDerivedKeysReplaceTheSecret(t *testing.T) {
 	claims := []byte(`{"sub":"ana","exp":1764003600}`)
 	key4, _ := DeriveKey(4, fuzzSecret, "")
@@ -332,7 +354,7 @@ func TestNewNamesAllThatIsWrong(t *testing.T) {
 		"nothing to authenticate with": {Options{}, []string{"nobody could sign in"}},
 		"an unknown version":           {Options{NextAuthVersion: 3, Secrets: list("x")}, []string{"4 or 5"}},
 		"a cookie name with a space":   {Options{Secrets: list("x"), Cookies: []string{"a b", "ok", "c;d"}}, []string{`"a b"`, `"c;d"`}},
-		"no secret":                    {Options{Secrets: list(), JWTSecrets: list("")}, []string{"NextAuth: no secret", "JWT: no secret"}},
+		"no secret":                    {Options{Secrets: list(), JWTSecrets: list("")}, []string{"nobody could sign in"}},
 		"too many secrets":             {Options{Secrets: list("a", "b", "c", "d", "e"), JWTSecrets: list(jwtSecret, jwtSecret+"1", jwtSecret+"2", jwtSecret+"3", jwtSecret+"4")}, []string{"5 secrets", "more than 4"}},
 		"a JWT secret that is short":   {Options{JWTSecrets: list("short")}, []string{"5 bytes, want 32"}},
 		"a JWT secret that is a key":   {Options{JWTSecrets: list("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----")}, []string{"not an RSA public key"}},

@@ -110,7 +110,7 @@ func (v *Verifier) hintSealed(c credential, now time.Time) []string {
 	if s.header.enc == encGCM && v.version == 5 && !v.legacy {
 		hints = append(hints, "The token is sealed as version 4 does; the NextAuth version is set to 5.")
 	}
-	if v.sealed == nil {
+	if v.sealed == nil || !v.sealed.had.Load() {
 		return append(hints, "No NextAuth secret is configured.")
 	}
 	object, err := parseSealed(s)
@@ -158,7 +158,7 @@ func (v *Verifier) hintSigned(c credential, now time.Time) []string {
 		return []string{"The token's form is not one that is issued: it was cut, changed or made by something else."}
 	case h.alg != "HS256" && h.alg != "RS256":
 		return []string{fmt.Sprintf("The token is signed with %q; taken are HS256 with a secret and RS256 with a public key.", h.alg)}
-	case v.signed == nil:
+	case v.signed == nil || !v.signed.had.Load():
 		return []string{"No JWT secret is configured."}
 	}
 	keys, err := v.signed.load()

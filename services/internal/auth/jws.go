@@ -25,6 +25,7 @@ const minSecretBytes = 32
 type signedKeys struct {
 	secrets func() []string
 	current atomic.Pointer[signedSet]
+	had     atomic.Bool // there were keys at some time
 }
 
 type signedSet struct {
@@ -40,7 +41,9 @@ func (s *signedKeys) load() (*signedSet, error) {
 		return c, c.err
 	}
 	set := &signedSet{secrets: slices.Clone(secrets)}
-	set.err = set.make()
+	if set.err = set.make(); set.err == nil {
+		s.had.Store(true)
+	}
 	s.current.Store(set)
 	return set, set.err
 }
@@ -82,7 +85,10 @@ func (v *Verifier) checkSigned(c credential, now time.Time) (Principal, error) {
 		return Principal{}, refuse(reasonNoSigned)
 	}
 	keys, err := v.signed.load()
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(err, errNoKeys) && !v.signed.had.Load():
+		return Principal{}, refuse(reasonNoSigned)
+	case err != nil:
 		return Principal{}, err
 	}
 	raw, reason := keys.verify(c.token)

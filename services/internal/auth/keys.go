@@ -59,6 +59,7 @@ type sealedKeys struct {
 	secrets func() []string
 	derived func() []string
 	current atomic.Pointer[sealedSet]
+	had     atomic.Bool // there were keys at some time
 }
 
 type sealedSet struct {
@@ -78,7 +79,7 @@ func newSealedKeys(version int, cookies []string, legacy bool, secrets, derived 
 	return &sealedKeys{version: version, cookies: cookies, legacy: legacy, secrets: secrets, derived: derived}
 }
 
-// load returns the keys of the present secrets.
+// load returns the keys of the present secrets; errNoKeys if there are none.
 func (s *sealedKeys) load() ([]sealingKey, error) {
 	secrets, derived := s.secrets(), s.derived()
 	if c := s.current.Load(); c != nil && slices.Equal(c.secrets, secrets) && slices.Equal(c.derived, derived) {
@@ -86,6 +87,9 @@ func (s *sealedKeys) load() ([]sealingKey, error) {
 	}
 	set := &sealedSet{secrets: slices.Clone(secrets), derived: slices.Clone(derived)}
 	set.keys, set.err = s.make(secrets, derived)
+	if set.err == nil {
+		s.had.Store(true)
+	}
 	s.current.Store(set)
 	return set.keys, set.err
 }

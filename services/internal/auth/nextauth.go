@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -23,7 +24,10 @@ func (v *Verifier) openSealed(c credential, now time.Time) (Principal, error) {
 		return Principal{}, refuse(reasonNoSealed)
 	}
 	keys, err := v.sealed.load()
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(err, errNoKeys) && !v.sealed.had.Load():
+		return Principal{}, refuse(reasonNoSealed)
+	case err != nil:
 		return Principal{}, err
 	}
 	plain, cookie, reason := v.decrypt(keys, c)
