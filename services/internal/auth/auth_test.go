@@ -346,6 +346,29 @@ func TestDerivedKeysReplaceTheSecret(t *testing.T) {
 	}
 }
 
+// What docs/guides/authentication.md tells people to run in Node, with the secret of the vectors.
+func TestKeysAndTicketsMadeByTheGuide(t *testing.T) {
+	for _, vec := range loadVectors(t) {
+		var o Options
+		switch vec.Name {
+		case "v4-secure-cookie":
+			o = Options{NextAuthVersion: 4, DerivedKeys: list("7N1clYDmgT4b9--oC7IjANaaJI72YEFQLDJ0Ru7Wj2w")}
+		case "v5-basic":
+			o = Options{DerivedKeys: list("authjs.session-token=OKjID5Jz4lGGvp-qBjvy8Uo8RVPNDMr7JSbg_Nr_XaLW0jhkVijbXVo9Cosu2ikrJQmdGqu7zpTXi0viaZ7aww")}
+		default:
+			continue
+		}
+		if _, err := newVerifier(t, o).Authenticate(context.Background(), Credentials{Token: *vec.Token, Now: t0}); err != nil {
+			t.Errorf("%s: %v", vec.Name, err)
+		}
+	}
+	const ticket = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJuYW1lIjoiQW5hIiwic2Vzc2lvbl9leHAiOjE3OTU1MjE5MzEsInN1YiI6ImFuYSIsImF1ZCI6ImludGVybGluayIsImlhdCI6MTc5NTUyMTAzMSwiZXhwIjoxNzk1NTIxMDkxfQ.4CEvCD0PKyKmrOHm0BMTiHQBQS1IzDr2rpgQzAp8CSE"
+	p, err := newVerifier(t, Options{JWTSecrets: list(jwtSecret)}).Authenticate(context.Background(), Credentials{Token: ticket, Now: time.Unix(1795521031, 0)})
+	if err != nil || p.User != "ana" || p.Name != "Ana" || p.ExpiresAt.Unix() != 1795521931 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 func TestNewNamesAllThatIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct {
 		o    Options
