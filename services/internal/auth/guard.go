@@ -155,7 +155,7 @@ func sextet(c byte) int {
 }
 
 // parseHeader reads a header segment: one JSON object of at most 512 bytes whose members are alg, enc, kid and typ,
-// each at most once, each a string. This refuses zip, crit, p2c, jwk, epk and whatever comes next.
+// each at most once, each a string, typ nothing but JWT. This refuses zip, crit, p2c, jwk, epk and whatever comes next.
 func parseHeader(segment string) (header, bool) {
 	var h header
 	if base64.RawURLEncoding.DecodedLen(len(segment)) > maxHeaderBytes {
@@ -232,6 +232,9 @@ func readHeader(raw []byte) (header, bool) {
 	if _, err := d.Token(); err != nil {
 		return h, false
 	}
-	_, err := d.Token()
-	return h, err == io.EOF
+	if _, err := d.Token(); err != io.EOF {
+		return h, false
+	}
+	// A token of another explicit type was made for something else (RFC 8725, 3.11).
+	return h, h.typ == "" || strings.EqualFold(h.typ, "JWT")
 }

@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/edumatrix/interlink/services/internal/room"
 )
-
-type roomName = room.Room
 
 func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
@@ -88,6 +84,7 @@ func TestGuard(t *testing.T) {
 		"a missing comma":           {head(`{"alg":"dir" "enc":"A256GCM"}`), reasonHeader},
 		"a comma too many":          {head(`{"alg":"dir","enc":"A256GCM",}`), reasonHeader},
 		"no object":                 {head(`["alg"]`), reasonHeader},
+		"a token of another type":   {head(`{"alg":"dir","enc":"A256GCM","typ":"at+jwt"}`), reasonHeader},
 		"an empty header":           {head(``), reasonHeader},
 		"a header of 513 bytes":     {head(fmt.Sprintf(`{"alg":"dir","enc":"A256GCM","kid":"%0475d"}`, 0)), reasonHeader},
 		"a header of 512 bytes":     {head(fmt.Sprintf(`{"alg":"dir","enc":"A256GCM","kid":"%0474d"}`, 0)), ""},

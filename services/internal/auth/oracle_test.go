@@ -147,7 +147,8 @@ func oracleHeader(raw []byte) (map[string]string, bool) {
 		}
 		rest = rest[1:]
 	}
-	return out, members == 2*len(out)
+	typ, typed := out["typ"]
+	return out, members == 2*len(out) && (!typed || typ == "" || strings.ToUpper(typ) == "JWT")
 }
 
 func oracleClaims(plain []byte, now time.Time, signed bool) (string, error) {

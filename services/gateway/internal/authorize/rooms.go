@@ -91,9 +91,10 @@ func (a *Authorizer) askList(ctx context.Context, p auth.Principal) ([]room.Room
 		a.holdLists()
 		return nil, nil
 	}
-	a.keepList(p.User, rooms, l)
 	names := slices.Sorted(maps.Keys(rooms))
-	return names[:min(len(names), maxListed)], nil
+	names = names[:min(len(names), maxListed)]
+	a.keepList(p.User, names, rooms, l)
+	return names, nil
 }
 
 // holdLists notes that the authorizer does not give lists.
@@ -126,13 +127,13 @@ func readList(body []byte) (rooms map[room.Room]permission.Set, given map[string
 }
 
 // keepList remembers what a list says, but of rooms that changed under way.
-func (a *Authorizer) keepList(user string, rooms map[room.Room]permission.Set, l *list) {
+func (a *Authorizer) keepList(user string, names []room.Room, rooms map[room.Room]permission.Set, l *list) {
 	ends := time.Now().Add(a.opts.PositiveTTL)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for r, set := range rooms {
+	for _, r := range names {
 		if !l.forgotten[r] {
-			a.known.Put(key{user, r}, set, ends)
+			a.known.Put(key{user, r}, rooms[r], ends)
 		}
 	}
 }
