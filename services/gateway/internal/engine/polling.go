@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engineio"
 )
@@ -11,10 +12,12 @@ const maxPackets = 20_000
 
 // polling is the state of a session on long-polling. It belongs to the session's shard.
 type polling struct {
-	parked *poll
-	probe  *probe // a WebSocket that is to take over
-	moving *timer // armed while an upgrade arrived at another gateway
-	noops  bool   // polls are released at once: the transport changes
+	parked  *poll
+	probe   *probe // a WebSocket that is to take over
+	moving  *timer // armed while an upgrade arrived at another gateway
+	noops   bool   // polls end with a noop: the transport changes
+	leaving bool   // the client has sent its close packet
+	ending  *timer // armed while a parked poll is to end with a noop
 }
 
 // poll is a GET that waits for frames. Its goroutine waits for the result, which is sent exactly once.
@@ -63,20 +66,38 @@ func (p *polling) abandon(s *Session) {
 		p.probe.stop()
 		p.probe = nil
 	}
-	if p.moving != nil {
-		s.shard.wheel.disarm(p.moving)
+	for _, t := range [...]*timer{p.moving, p.ending} {
+		if t != nil {
+			s.shard.wheel.disarm(t)
+		}
 	}
 }
 
-// hold releases the parked poll with a noop and every later one at once, until the transport has changed or resume is called.
+// hold ends the parked poll, and every later one, with a noop, until the transport has changed or resume is called. It waits a moment with it:
+// a client that says at once that the WebSocket takes over has its poll refused instead, as one that comes later.
 func (p *polling) hold(s *Session) {
 	p.noops = true
-	p.answer(pollResult{status: 200, body: s.shard.engine.noop.text})
+	if p.parked != nil {
+		p.endSoon(s)
+	}
+}
+
+// noopDelay is short against a round trip, which an upgrade takes anyway.
+const noopDelay = 10 * time.Millisecond
+
+func (p *polling) endSoon(s *Session) {
+	if p.ending == nil {
+		p.ending = &timer{fire: func() { p.answer(pollResult{status: 200, body: s.shard.engine.noop.text}) }}
+	}
+	s.shard.wheel.arm(p.ending, s.shard.now+int64(noopDelay))
 }
 
 // resume goes on polling after a change of transport that failed.
 func (p *polling) resume(s *Session) {
 	p.noops = false
+	if p.ending != nil {
+		s.shard.wheel.disarm(p.ending)
+	}
 	s.touch()
 }
 
@@ -94,8 +115,12 @@ func (s *Session) park(p *poll) {
 	case s.pings.Waiting() > 0 && s.overdue():
 		p.result <- pollResult{status: 400, refusal: engineio.UnknownSID}
 		s.Close(PingTimeout)
-	case s.polling.upgrading():
+	case s.polling.leaving:
 		p.result <- pollResult{status: 200, body: s.shard.engine.noop.text}
+		s.Close(TransportClose)
+	case s.polling.upgrading():
+		s.polling.parked = p
+		s.polling.endSoon(s)
 	default:
 		s.polling.parked = p
 		s.flush()
@@ -119,7 +144,7 @@ func (s *Session) accept(body []byte) pollResult {
 	if s.closed {
 		return pollResult{status: 400, refusal: engineio.UnknownSID}
 	}
-	if s.polling == nil {
+	if s.polling == nil || s.polling.leaving {
 		return refused
 	}
 	if !s.charge(len(body)) {

@@ -91,9 +91,12 @@ func (p *probe) message(c *conn, op wsframe.Opcode, data []byte) {
 
 // switchTo makes the WebSocket the session's transport.
 func (s *Session) switchTo(c *conn) {
-	s.polling.probe.stop()
-	s.precede(s.polling.probe.left())
-	s.polling.answer(pollResult{status: 200, body: s.shard.engine.noop.text})
+	old := s.polling
+	s.precede(old.probe.left())
+	old.answer(pollResult{status: 400, refusal: engineio.BadRequest})
+	old.probe.stop()
+	old.probe = nil
+	old.abandon(s)
 	s.conn, s.polling, c.consumer = c, nil, s
 	s.shard.engine.hooks.Upgraded()
 	s.touch()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engineio"
 	"github.com/edumatrix/interlink/services/gateway/internal/wsframe"
@@ -40,6 +41,9 @@ func (s *Session) ID() string { return s.id }
 
 // Shard is the owner. Any goroutine.
 func (s *Session) Shard() *Shard { return s.shard }
+
+// Handler is what Open returned.
+func (s *Session) Handler() Handler { return s.handler }
 
 // Transport is how packets travel at the moment.
 func (s *Session) Transport() Transport {
@@ -153,6 +157,9 @@ func (s *Session) message(_ *conn, op wsframe.Opcode, data []byte) {
 
 // receive takes a packet from either transport.
 func (s *Session) receive(p engineio.Packet) {
+	if s.polling != nil && s.polling.leaving {
+		return // nothing comes behind a close packet
+	}
 	action, err := engineio.Receive(p)
 	if err != nil {
 		s.Close(Malformed)
@@ -172,13 +179,23 @@ func (s *Session) receive(p engineio.Packet) {
 	}
 }
 
-// leave answers the client's close packet: a parked poll ends with a noop (section "Close" of the protocol document).
+// leave takes the client's close packet. A poll ends with a noop (section "Close" of the protocol document): the parked one, or one that was sent
+// together with the POST of the close packet and comes a moment later.
 func (s *Session) leave() {
-	if s.polling != nil {
+	switch {
+	case s.polling == nil:
+		s.Close(TransportClose)
+	case s.polling.parked != nil:
 		s.polling.answer(pollResult{status: 200, body: s.shard.engine.noop.text})
+		s.Close(TransportClose)
+	case !s.polling.leaving:
+		s.polling.leaving = true
+		s.shard.After(leaveDelay, func() { s.Close(TransportClose) })
 	}
-	s.Close(TransportClose)
 }
+
+// leaveDelay is how long a poll may come after the close packet.
+const leaveDelay = 50 * time.Millisecond
 
 // Close ends the session: what is queued is written as far as the transport takes it now, then the transport is closed, without a close packet,
 // so that a client comes back by itself. Closed follows when the shard's present step is over.
@@ -229,7 +246,7 @@ func (s *Session) end(reason Reason) {
 	}
 	transport := s.Transport()
 	s.forget(pollResult{status: 400, refusal: engineio.UnknownSID})
-	s.shard.later(func() {
+	s.shard.Later(func() {
 		s.shard.engine.hooks.Closed(transport, reason)
 		s.handler.Closed(s, reason)
 	})

@@ -104,8 +104,8 @@ func (sh *Shard) After(d time.Duration, fn func()) (cancel func() bool) {
 	return func() bool { return sh.wheel.disarm(t) }
 }
 
-// later runs fn when the present step is over: callbacks that may take sessions apart never run inside a caller's loop over them.
-func (sh *Shard) later(fn func()) { sh.deferred = append(sh.deferred, fn) }
+// Later runs fn when the present step is over; on the shard's goroutine only: callbacks that may take sessions apart never run inside a caller's loop over them.
+func (sh *Shard) Later(fn func()) { sh.deferred = append(sh.deferred, fn) }
 
 // run is the shard's loop. It returns when quit was set on its goroutine, or with the error of its poller.
 func (sh *Shard) run() error {
@@ -267,7 +267,7 @@ func (sh *Shard) stop() {
 				c.fail(wsframe.CloseGoingAway, Server)
 			}
 		}
-		sh.later(func() { sh.quit = true })
+		sh.Later(func() { sh.quit = true })
 	})
 }
 
