@@ -72,7 +72,7 @@ type Client struct {
 	err     error
 	ended   bool
 	nextAck int
-	acks    map[int]chan []json.RawMessage
+	acks    map[int]func([]json.RawMessage)
 
 	partial *packet // waits for its attachments; the reading goroutine's
 }
@@ -95,7 +95,7 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 	if opts.Handle == nil {
 		opts.Handle = func(Event) {}
 	}
-	c := &Client{opts: opts, answered: make(chan error, 1), done: make(chan struct{}), acks: map[int]chan []json.RawMessage{}}
+	c := &Client{opts: opts, answered: make(chan error, 1), done: make(chan struct{}), acks: map[int]func([]json.RawMessage){}}
 	var err error
 	if opts.Transport == WebSocket {
 		err = c.dialWebSocket(ctx)
@@ -161,20 +161,29 @@ func (c *Client) Emit(name string, args ...any) error {
 	return c.link.send("42" + string(raw))
 }
 
-// Call sends an event and waits for the arguments of its ack.
-func (c *Client) Call(ctx context.Context, name string, args ...any) ([]json.RawMessage, error) {
+// Acked sends an event. then gets the arguments of its ack on the reading goroutine, in order with the events, and must
+// not block.
+func (c *Client) Acked(then func([]json.RawMessage), name string, args ...any) error {
 	raw, err := json.Marshal(append([]any{name}, args...))
 	if err != nil {
-		return nil, fmt.Errorf("call %s: %w", name, err)
+		return fmt.Errorf("call %s: %w", name, err)
 	}
-	answer := make(chan []json.RawMessage, 1)
 	c.mu.Lock()
 	id := c.nextAck
 	c.nextAck++
-	c.acks[id] = answer
+	c.acks[id] = then
 	c.mu.Unlock()
 	if err := c.link.send(fmt.Sprintf("42%d%s", id, raw)); err != nil {
-		return nil, fmt.Errorf("call %s: %w", name, err)
+		return fmt.Errorf("call %s: %w", name, err)
+	}
+	return nil
+}
+
+// Call sends an event and waits for the arguments of its ack.
+func (c *Client) Call(ctx context.Context, name string, args ...any) ([]json.RawMessage, error) {
+	answer := make(chan []json.RawMessage, 1)
+	if err := c.Acked(func(got []json.RawMessage) { answer <- got }, name, args...); err != nil {
+		return nil, err
 	}
 	select {
 	case got := <-answer:
@@ -195,17 +204,23 @@ type Answer struct {
 	} `json:"error"`
 }
 
+// ReadAnswer reads an ack of exactly one object.
+func ReadAnswer(args []json.RawMessage) (Answer, error) {
+	var a Answer
+	if len(args) != 1 {
+		return a, fmt.Errorf("the ack has %d arguments, want 1", len(args))
+	}
+	return a, json.Unmarshal(args[0], &a)
+}
+
 // Ask is Call for an ack of exactly one object.
 func (c *Client) Ask(ctx context.Context, name string, args ...any) (Answer, error) {
-	var a Answer
 	got, err := c.Call(ctx, name, args...)
 	if err != nil {
-		return a, err
+		return Answer{}, err
 	}
-	if len(got) != 1 {
-		return a, fmt.Errorf("call %s: the ack has %d arguments, want 1", name, len(got))
-	}
-	if err := json.Unmarshal(got[0], &a); err != nil {
+	a, err := ReadAnswer(got)
+	if err != nil {
 		return a, fmt.Errorf("call %s: %w", name, err)
 	}
 	return a, nil

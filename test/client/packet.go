@@ -138,12 +138,12 @@ func (c *Client) acknowledged(p *packet) error {
 		return fmt.Errorf("an ack that is no list: %.100q", p.data)
 	}
 	c.mu.Lock()
-	answer := c.acks[p.ack]
+	then := c.acks[p.ack]
 	delete(c.acks, p.ack)
 	c.mu.Unlock()
-	if answer == nil {
+	if then == nil {
 		return fmt.Errorf("an ack for %d, which nobody waits for", p.ack)
 	}
-	answer <- args
+	then(args)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,9 @@ type Spec struct {
 	Env  []string // added to a minimal environment
 	Dir  string   // working directory, "" for the caller's
 	CPUs string   // list for taskset, "" for all
+
+	Stdin  io.Reader // nil for none
+	Stdout io.Writer // nil for the log
 }
 
 // Process is one life after another of one program: Restart starts it again with the same Spec and appends to the same log.
@@ -60,7 +64,10 @@ func (p *Process) Restart() error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(environment(), p.spec.Env...)
 	cmd.Dir = p.spec.Dir
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.spec.Stdin, out, out
+	if p.spec.Stdout != nil {
+		cmd.Stdout = p.spec.Stdout
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := startOnLastingThread(cmd); err != nil {
 		return fmt.Errorf("start %s: %w", p.spec.Name, err)

@@ -1,0 +1,54 @@
+// Next.js, as far as Kafka is concerned: an idempotent kafkajs producer at a steady rate. One line of JSON on stdin:
+//   {brokers, topic, rate, rooms: [...], users: [...], prefix, ssl?: {ca}, sasl?}
+// It begins at once and ends at the line "stop": then it prints "sent N" when the brokers have all of them.
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { Kafka, Partitioners, logLevel } from "kafkajs";
+
+const text = "x".repeat(160);
+let stopped = false;
+
+const pick = (list) => list[Math.floor(Math.random() * list.length)];
+
+// record makes the nth: mostly for one room, sometimes for two, sometimes for a room and a user.
+function record({ rooms, users, prefix }, n) {
+  const to = { rooms: [pick(rooms)] };
+  if (n % 10 === 0) to.rooms.push(pick(rooms));
+  if (n % 20 === 1 && users?.length) to.users = [pick(users)];
+  return { key: to.rooms[0], value: JSON.stringify({ id: `${prefix}-${n}`, event: "message:new", to, data: { n, t: Date.now(), text } }) };
+}
+
+async function run(plan) {
+  const kafka = new Kafka({
+    clientId: "nextjs", brokers: plan.brokers, logLevel: logLevel.ERROR,
+    ssl: plan.ca ? { ca: [readFileSync(plan.ca, "utf8")] } : undefined, sasl: plan.sasl,
+    retry: { initialRetryTime: 50, retries: 20 },
+  });
+  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, createPartitioner: Partitioners.DefaultPartitioner });
+  await producer.connect();
+  const begun = Date.now();
+  let n = 0;
+  while (!stopped) {
+    const due = Math.floor(((Date.now() - begun) / 1000) * plan.rate) - n;
+    if (due > 0) {
+      const messages = Array.from({ length: due }, () => record(plan, n++));
+      await producer.send({ topic: plan.topic, acks: -1, messages });
+    } else {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+  await producer.disconnect();
+  process.stdout.write(`sent ${n}\n`, () => process.exit(0));
+}
+
+let begun = false;
+const lines = createInterface({ input: process.stdin });
+lines.on("line", (line) => {
+  if (begun || line === "stop") return (stopped = true);
+  begun = true;
+  run(JSON.parse(line)).catch((error) => {
+    console.error(error.message);
+    process.exit(1);
+  });
+});
+lines.on("close", () => (stopped = true));

@@ -1,0 +1,80 @@
+package load
+
+import (
+	"fmt"
+
+	"github.com/edumatrix/interlink/test/client"
+)
+
+// Target is the system under load.
+type Target struct {
+	Root    string   // the repository's
+	Logs    string   // folder for the logs of worker processes
+	URLs    []string // http://host:port of what clients connect to: one balancer, or gateways to be taken in turn
+	Emit    []string // http://host:port of what takes POST /v1/emit, taken in turn
+	Brokers []string // plain listeners of Kafka
+	Topic   string
+	Key     string // of the HTTP API
+
+	// Set for producers that connect with TLS and SCRAM-SHA-512: TLSBrokers stands for Brokers then.
+	TLSBrokers     []string
+	CAFile         string
+	User, Password string
+}
+
+// Plan is the size and the shape of the load.
+type Plan struct {
+	Name           string // begins every user's name and every record's id
+	JS, Go         int    // clients of each kind
+	Workers        int    // Node processes that the JS clients are spread over
+	Rooms          int
+	RoomsPerSocket int
+	Rate           int  // records a second, Kafka and HTTP together
+	WebSocketOnly  bool // else a third each: WebSocket, polling, polling and an upgrade
+	Token          func(user string, rooms ...string) string
+}
+
+// member is one client of the plan.
+type member struct {
+	index     int
+	user      string
+	url       string
+	rooms     []string
+	transport client.Transport
+	js        bool
+}
+
+// Room returns the name of the plan's nth room.
+func (p Plan) Room(n int) string { return fmt.Sprintf("conversation:%s-%d", p.Name, n%p.Rooms) }
+
+// rooms returns the rooms of a socket. They are spread so that every room has nearly as many sockets as any other.
+func (p Plan) rooms(i int) []string {
+	list := make([]string, 0, p.RoomsPerSocket)
+	for k := range p.RoomsPerSocket {
+		list = append(list, p.Room(i+k*(p.Rooms/p.RoomsPerSocket+1)))
+	}
+	return list
+}
+
+func (p Plan) allRooms() []string {
+	list := make([]string, p.Rooms)
+	for n := range list {
+		list[n] = p.Room(n)
+	}
+	return list
+}
+
+// members lays out the clients. Which kind and which transport a socket gets does not depend on its rooms.
+func (p Plan) members(urls []string) []member {
+	list := make([]member, 0, p.JS+p.Go)
+	for i := range p.JS + p.Go {
+		m := member{
+			index: i, user: fmt.Sprintf("%s-u%d", p.Name, i), url: urls[i%len(urls)], rooms: p.rooms(i), js: i < p.JS,
+		}
+		if !p.WebSocketOnly {
+			m.transport = []client.Transport{client.Upgrade, client.WebSocket, client.Polling}[i/len(urls)%3]
+		}
+		list = append(list, m)
+	}
+	return list
+}

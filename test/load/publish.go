@@ -1,0 +1,130 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Published counts what the publishers did.
+type Published struct {
+	Kafka, HTTP int64
+	Retried     int64         // HTTP requests sent again, with the same id
+	Failed      int64         // given up
+	Took        time.Duration // from the first record to the last
+}
+
+// Publish keeps a kafkajs producer and the HTTP API busy, half of the rate each, until the time is over or ctx ends.
+// It returns when the brokers have everything.
+func (r *Run) Publish(ctx context.Context, during time.Duration) (Published, error) {
+	var p Published
+	begun := time.Now()
+	brokers := r.target.Brokers
+	r.publications++
+	order := map[string]any{
+		"topic": r.target.Topic, "rate": r.plan.Rate / 2, "rooms": r.plan.allRooms(),
+		"users": []string{r.recorders[0].m.user}, "prefix": fmt.Sprintf("%s-k%d", r.plan.Name, r.publications),
+	}
+	if len(r.target.TLSBrokers) > 0 {
+		brokers = r.target.TLSBrokers
+		order["ca"] = r.target.CAFile
+		order["sasl"] = map[string]string{"mechanism": "scram-sha-512", "username": r.target.User, "password": r.target.Password}
+	}
+	order["brokers"] = brokers
+	kafka, err := startWorker(r.target, r.plan.Name+"-producer", "producer.js", order, func(line string) {
+		var n int64
+		if _, err := fmt.Sscanf(line, "sent %d", &n); err == nil {
+			atomic.StoreInt64(&p.Kafka, n)
+		}
+	})
+	if err != nil {
+		return p, err
+	}
+	publishing, cancel := context.WithTimeout(ctx, during)
+	defer cancel()
+	r.publishHTTP(publishing, &p)
+	err = kafka.stop(time.Minute)
+	p.Took = time.Since(begun)
+	return p, err
+}
+
+// publishHTTP posts at half of the plan's rate. A request that fails is sent again with its id, as a careful caller does.
+func (r *Run) publishHTTP(ctx context.Context, p *Published) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, 64)
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	begun := time.Now()
+	for n := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for due := int(time.Since(begun).Seconds() * float64(r.plan.Rate/2)); n < due; n++ {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				r.post(p, n)
+			})
+		}
+	}
+}
+
+const postTries = 60
+
+func (r *Run) post(p *Published, n int) {
+	to := map[string]any{"rooms": []string{r.plan.Room(rand.IntN(r.plan.Rooms))}}
+	if n%10 == 0 {
+		to["users"] = []string{r.recorders[rand.IntN(len(r.recorders))].m.user}
+	}
+	body, _ := json.Marshal(map[string]any{
+		"id": fmt.Sprintf("%s-h%d-%d", r.plan.Name, r.publications, n), "event": "message:new", "to": to,
+		"data": map[string]any{"n": n, "t": now(), "text": strings.Repeat("y", 160)},
+	})
+	for try := range postTries {
+		if try > 0 {
+			atomic.AddInt64(&p.Retried, 1)
+			time.Sleep(min(time.Duration(try)*50*time.Millisecond, time.Second))
+		}
+		if r.postOnce(r.target.Emit[(n+try)%len(r.target.Emit)], body) == nil {
+			atomic.AddInt64(&p.HTTP, 1)
+			return
+		}
+	}
+	atomic.AddInt64(&p.Failed, 1)
+}
+
+func (r *Run) postOnce(base string, body []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/emit", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+r.target.Key)
+	res, err := r.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	if res.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edumatrix/interlink/test/checker"
+	"github.com/edumatrix/interlink/test/client"
+	"github.com/edumatrix/interlink/test/harness"
+)
+
+// Run is a load that is going on.
+type Run struct {
+	target       Target
+	plan         Plan
+	http         http.Client
+	recorders    []*recorder
+	workers      []*worker
+	publications int // how often Publish was called: ids differ
+
+	cancel context.CancelFunc // ends the Go clients
+	wg     sync.WaitGroup
+}
+
+// rampEvery spaces the Go clients' connects, so that a start is no storm.
+const rampEvery = 3 * time.Millisecond
+
+// Start connects all clients and returns when each is in its rooms. The caller stops the run, also after an error.
+func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &Run{target: target, plan: plan, cancel: cancel, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	for _, m := range plan.members(target.URLs) {
+		r.recorders = append(r.recorders, newRecorder(m))
+	}
+	js := r.recorders[:plan.JS]
+	for i := range plan.Workers {
+		var share []*recorder
+		for k := i; k < len(js); k += plan.Workers {
+			share = append(share, js[k])
+		}
+		w, err := startClients(target, fmt.Sprintf("%s-clients-%d", plan.Name, i), share, plan.Token)
+		if err != nil {
+			return r, err
+		}
+		r.workers = append(r.workers, w)
+	}
+	for i, rec := range r.recorders[plan.JS:] {
+		r.wg.Go(func() {
+			pause(life, time.Duration(i)*rampEvery)
+			runGo(life, rec, plan.Token(rec.m.user, rec.m.rooms...))
+		})
+	}
+	return r, r.WaitJoined(ctx, nil)
+}
+
+// WaitJoined waits until every client that wanted accepts (all of them, if it is nil) is in its rooms.
+func (r *Run) WaitJoined(ctx context.Context, wanted func(url string) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return harness.Eventually(ctx, func(context.Context) error {
+		missing := 0
+		var example *recorder
+		for _, rec := range r.recorders {
+			if (wanted == nil || wanted(rec.m.url)) && !rec.joined() {
+				missing++
+				example = rec
+			}
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d of %d clients are not in their rooms, such as %s: %v", missing, len(r.recorders), example.m.user, example.failures())
+		}
+		return nil
+	})
+}
+
+// Histories returns what the clients have seen so far.
+func (r *Run) Histories() []checker.Client {
+	list := make([]checker.Client, len(r.recorders))
+	for i, rec := range r.recorders {
+		list[i] = rec.history()
+	}
+	return list
+}
+
+// Failures counts what went wrong with connections, by its text.
+func (r *Run) Failures() map[string]int {
+	counts := map[string]int{}
+	for _, rec := range r.recorders {
+		for _, f := range rec.failures() {
+			counts[f]++
+		}
+	}
+	return counts
+}
+
+// Refused400 counts polling requests that were answered 400: the classic of replicas without sticky sessions.
+func (r *Run) Refused400() int {
+	n := 0
+	for text, count := range r.Failures() {
+		if strings.Contains(text, "status 400") || strings.Contains(text, "xhr-p") {
+			n += count
+		}
+	}
+	return n
+}
+
+// Users returns the users whose clients connect to a URL.
+func (r *Run) Users(url string) []string {
+	var list []string
+	for _, rec := range r.recorders {
+		if rec.m.url == url {
+			list = append(list, rec.m.user)
+		}
+	}
+	return list
+}
+
+// Transports counts the clients by how they connect.
+func (r *Run) Transports() (websocket, polling, upgrade int) {
+	for _, rec := range r.recorders {
+		switch rec.m.transport {
+		case client.WebSocket:
+			websocket++
+		case client.Polling:
+			polling++
+		case client.Upgrade:
+			upgrade++
+		}
+	}
+	return
+}
+
+// Verdict is a judged run.
+type Verdict struct {
+	checker.Report
+	Log []checker.Record
+}
+
+// Settle waits until every client has handled what it must, 60 s at most, and judges by the log.
+func (r *Run) Settle(ctx context.Context) (Verdict, error) {
+	log, err := ReadLog(ctx, r.target.Brokers[0], r.target.Topic)
+	if err != nil {
+		return Verdict{}, err
+	}
+	end := now()
+	var report checker.Report
+	waiting, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		report = checker.Check(log, r.Histories(), end)
+		if len(report.Lost) == 0 || waiting.Err() != nil {
+			break
+		}
+		pause(waiting, 500*time.Millisecond)
+	}
+	if report.Obliged == 0 {
+		return Verdict{report, log}, errors.New("nothing was owed to anybody: a run that proves nothing")
+	}
+	return Verdict{report, log}, nil
+}
+
+// Stop disconnects all clients and waits for them.
+func (r *Run) Stop() error {
+	r.cancel()
+	var errs []error
+	for _, w := range r.workers {
+		errs = append(errs, w.stop(30*time.Second))
+	}
+	r.wg.Wait()
+	r.http.CloseIdleConnections()
+	return errors.Join(errs...)
+}
+
+// Delays returns the milliseconds from a record's stamp to each of its handlers, sorted, of the clients that wanted
+// accepts (all, if it is nil).
+func Delays(log []checker.Record, clients []checker.Client, wanted func(name string) bool) []int64 {
+	stamps := make(map[string]int64, len(log))
+	for _, rec := range log {
+		stamps[rec.ID] = rec.Stamp
+	}
+	var list []int64
+	for _, c := range clients {
+		if wanted != nil && !wanted(c.Name) {
+			continue
+		}
+		for _, o := range c.Observations {
+			if stamp, ok := stamps[o.ID]; ok && o.Kind == checker.Handled {
+				list = append(list, o.Time-stamp)
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Percentile returns the pth of sorted values, 0 of none.
+func Percentile(sorted []int64, p float64) int64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(int(float64(len(sorted))*p/100), len(sorted)-1)]
+}
