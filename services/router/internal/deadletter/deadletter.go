@@ -1,0 +1,130 @@
+// Package deadletter owns what could not be read: it is written to the dead-letter topic with the reason,
+// beside the reading of the partition, which never waits for it.
+package deadletter
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/edumatrix/interlink/services/router/internal/envelope"
+)
+
+// Writer appends one record to the dead-letter topic and returns when the brokers have it.
+type Writer interface {
+	Bury(ctx context.Context, key, value []byte, headers []envelope.Header) error
+}
+
+// MaxBytes bounds what waits to be written. Beyond it letters are dropped, counted and logged.
+const MaxBytes = 16 << 20
+
+const retryAfter = time.Second
+
+type letter struct {
+	m      envelope.Message
+	reason envelope.Reason
+	detail string
+}
+
+// Office writes letters in the order in which they came. Safe for use by many goroutines.
+type Office struct {
+	writer  Writer
+	logger  *slog.Logger
+	dropped func()
+	wake    chan struct{}
+
+	mu    sync.Mutex // guards what follows
+	queue []letter
+	bytes int
+}
+
+// New makes an Office; dropped is called for each letter that found no room.
+func New(w Writer, logger *slog.Logger, dropped func()) *Office {
+	return &Office{writer: w, logger: logger, dropped: dropped, wake: make(chan struct{}, 1)}
+}
+
+// Send queues a letter. It never blocks.
+func (o *Office) Send(m envelope.Message, reason envelope.Reason, detail string) {
+	o.mu.Lock()
+	full := o.bytes+size(m) > MaxBytes
+	if !full {
+		o.queue = append(o.queue, letter{m, reason, detail})
+		o.bytes += size(m)
+	}
+	o.mu.Unlock()
+	if full {
+		o.dropped()
+		return
+	}
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func size(m envelope.Message) int { return len(m.Key) + len(m.Value) + 256 }
+
+// Low is the oldest offset of a partition that still waits to be written: commits stay below it.
+func (o *Office) Low(partition int) (offset int64, waiting bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range o.queue {
+		if l.m.Partition == partition {
+			return l.m.Offset, true
+		}
+	}
+	return 0, false
+}
+
+// Run writes until ctx ends.
+func (o *Office) Run(ctx context.Context) error {
+	for {
+		l, ok := o.first()
+		if !ok {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-o.wake:
+			}
+			continue
+		}
+		err := o.writer.Bury(ctx, l.m.Key, l.m.Value, headers(l))
+		if err == nil {
+			o.done()
+			continue
+		}
+		o.logger.WarnContext(ctx, "cannot write a dead letter, trying again", "partition", l.m.Partition, "offset", l.m.Offset, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+func (o *Office) first() (letter, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) == 0 {
+		return letter{}, false
+	}
+	return o.queue[0], true
+}
+
+func (o *Office) done() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bytes -= size(o.queue[0].m)
+	o.queue[0] = letter{}
+	o.queue = o.queue[1:]
+}
+
+// headers keep the original ones and say why and where from.
+func headers(l letter) []envelope.Header {
+	source := l.m.Topic + "/" + strconv.Itoa(l.m.Partition) + "/" + strconv.FormatInt(l.m.Offset, 10)
+	out := append([]envelope.Header(nil), l.m.Headers...)
+	return append(out, envelope.Header{Key: "reason", Value: []byte(l.detail)}, envelope.Header{Key: "source", Value: []byte(source)},
+		envelope.Header{Key: "code", Value: []byte(l.reason)})
+}

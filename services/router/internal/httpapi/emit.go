@@ -1,0 +1,270 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/edumatrix/interlink/services/router/internal/envelope"
+)
+
+type emitted struct {
+	ID        string `json:"id"`
+	Partition *int   `json:"partition,omitempty"`
+	Offset    *int64 `json:"offset,omitempty"`
+}
+
+func placeOf(p Published) emitted {
+	return emitted{ID: p.ID, Partition: &p.Partition, Offset: &p.Offset}
+}
+
+// emit takes one record.
+func (a *api) emit(w http.ResponseWriter, r *http.Request) {
+	began := a.now()
+	result := "ok"
+	defer func() { a.opts.Observe(result, a.now().Sub(began)) }()
+	answer, err := a.emitOne(w, r)
+	if err != nil {
+		p := problemOf(err)
+		result = p.Code
+		a.note(r, p, err)
+		fail(w, p)
+		return
+	}
+	write(w, http.StatusAccepted, answer)
+}
+
+// note logs what is ours to mend; what the caller did wrong is in his answer.
+func (a *api) note(r *http.Request, p problem, err error) {
+	if p.Code == codeUnavailable || p.Code == codeInternal {
+		a.opts.Logger.WarnContext(r.Context(), "cannot publish", "path", r.URL.Path, "error", err)
+	}
+}
+
+func (a *api) emitOne(w http.ResponseWriter, r *http.Request) (emitted, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEmit))
+	if err != nil {
+		return emitted{}, readError(err)
+	}
+	e, err := envelope.ParseAs(r.Header.Get("Content-Type"), body)
+	if err != nil {
+		return emitted{}, err
+	}
+	if err := idempotent(e, r.Header.Get("Idempotency-Key")); err != nil {
+		return emitted{}, err
+	}
+	e.SetTrace(r.Header.Get("traceparent"))
+	return a.publish(r, e)
+}
+
+// readError keeps the error of a body that is too long, and blames the caller for the rest.
+func readError(err error) error {
+	if p := problemOf(err); p.Code == codeTooLarge {
+		return err
+	}
+	return &envelope.Error{Reason: envelope.Invalid, Detail: "the body could not be read"}
+}
+
+func idempotent(e *envelope.Envelope, key string) error {
+	if key == "" {
+		return nil
+	}
+	if e.ID != "" && e.ID != key {
+		return &envelope.Error{Reason: envelope.Invalid, Field: "id", Detail: "differs from the Idempotency-Key header"}
+	}
+	return e.SetID(key)
+}
+
+func (a *api) publish(r *http.Request, e *envelope.Envelope) (emitted, error) {
+	if e.Volatile {
+		all := []*envelope.Envelope{e}
+		if err := a.opts.Publisher.Push(all); err != nil {
+			return emitted{}, err
+		}
+		return emitted{ID: e.ID}, nil
+	}
+	p := a.opts.Publisher.Publish(r.Context(), []*envelope.Envelope{e})[0]
+	return placeOf(p), p.Err
+}
+
+// line is the answer to one line of a batch.
+type line struct {
+	*emitted
+	Error *lineError `json:"error,omitempty"`
+}
+
+type lineError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Field   string `json:"field,omitempty"`
+}
+
+func broken(err error) line {
+	p := problemOf(err)
+	return line{Error: &lineError{Code: p.Code, Message: p.Detail, Field: p.Field}}
+}
+
+// batch takes one record a line and answers one line each, in order, when all are done. A bad line spoils only itself.
+func (a *api) batch(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBatch))
+	if err != nil {
+		fail(w, problemOf(readError(err)))
+		return
+	}
+	body = bytes.TrimRight(body, "\r\n\t ")
+	if len(body) == 0 {
+		fail(w, problem{Code: codeBadRequest, Detail: "the body has no line"})
+		return
+	}
+	lines := bytes.Split(body, []byte("\n"))
+	if len(lines) > maxLines {
+		fail(w, problem{Code: codeTooLarge, Detail: "at most 10000 lines"})
+		return
+	}
+	began := a.now()
+	answers := a.batchLines(r, lines)
+	took := a.now().Sub(began)
+	var out bytes.Buffer
+	for _, l := range answers {
+		b, err := json.Marshal(l)
+		if err != nil {
+			b = []byte(`{"error":{"code":"internal","message":"this should not have happened"}}`)
+		}
+		out.Write(append(b, '\n'))
+		a.observeLine(l, took)
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(out.Bytes()) // a caller that has gone needs no answer
+}
+
+func (a *api) observeLine(l line, took time.Duration) {
+	result := "ok"
+	if l.Error != nil {
+		result = l.Error.Code
+	}
+	a.opts.Observe(result, took)
+}
+
+func (a *api) batchLines(r *http.Request, lines [][]byte) []line {
+	answers := make([]line, len(lines))
+	var durable []*envelope.Envelope
+	var index []int
+	for i, b := range lines {
+		e, err := envelope.Parse(b)
+		switch {
+		case err != nil:
+			answers[i] = broken(err)
+		case e.Volatile:
+			if err := a.opts.Publisher.Push([]*envelope.Envelope{e}); err != nil {
+				answers[i] = broken(err)
+				continue
+			}
+			answers[i] = line{emitted: &emitted{ID: e.ID}}
+		default:
+			e.SetTrace(r.Header.Get("traceparent"))
+			durable, index = append(durable, e), append(index, i)
+		}
+	}
+	if len(durable) == 0 {
+		return answers
+	}
+	for n, p := range a.opts.Publisher.Publish(r.Context(), durable) {
+		if p.Err != nil {
+			answers[index[n]] = broken(p.Err)
+			a.note(r, problemOf(p.Err), p.Err)
+			continue
+		}
+		place := placeOf(p)
+		answers[index[n]] = line{emitted: &place}
+	}
+	return answers
+}
+
+// platformBody is what today's callers of the platform send: {event, data, rooms} or {target, event, data}.
+type platformBody struct {
+	Event  string          `json:"event"`
+	Target string          `json:"target"`
+	Data   json.RawMessage `json:"data"`
+	Rooms  []string        `json:"rooms"`
+}
+
+type platformAnswer struct {
+	Success   bool     `json:"success"`
+	Message   string   `json:"message,omitempty"`
+	Error     string   `json:"error,omitempty"`
+	Rooms     []string `json:"rooms,omitempty"`
+	Timestamp string   `json:"timestamp"`
+}
+
+// platformEmit serves the platform's callers as they are today, in their own form.
+func (a *api) platformEmit(w http.ResponseWriter, r *http.Request) {
+	began := a.now()
+	result := "ok"
+	defer func() { a.opts.Observe(result, a.now().Sub(began)) }()
+	stamp := began.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		write(w, http.StatusMethodNotAllowed, platformAnswer{Error: "Method not allowed", Timestamp: stamp})
+		return
+	}
+	e, err := a.platformEnvelope(w, r)
+	if err == nil {
+		_, err = a.publish(r, e)
+	}
+	if err != nil {
+		p := problemOf(err)
+		result = p.Code
+		a.note(r, p, err)
+		if p.Code == codeRateLimited || p.Code == codeUnavailable {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		write(w, statusOf(p.Code), platformAnswer{Error: p.Detail, Timestamp: stamp})
+		return
+	}
+	names := make([]string, 0, len(e.Rooms))
+	for _, t := range e.Targets() {
+		names = append(names, string(t))
+	}
+	write(w, http.StatusOK, platformAnswer{Success: true, Message: "Event emitted", Rooms: names, Timestamp: stamp})
+}
+
+func (a *api) platformEnvelope(w http.ResponseWriter, r *http.Request) (*envelope.Envelope, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEmit))
+	if err != nil {
+		return nil, readError(err)
+	}
+	var b platformBody
+	if err := json.Unmarshal(body, &b); err != nil {
+		return nil, &envelope.Error{Reason: envelope.NotJSON, Detail: "the body is not a JSON object with event, data and rooms or target"}
+	}
+	if b.Event == "" || len(b.Data) == 0 {
+		return nil, &envelope.Error{Reason: envelope.Invalid, Detail: "event and data are required"}
+	}
+	e, err := envelope.ForTargets(b.Event, b.Data, platformTargets(b))
+	if err != nil {
+		return nil, err
+	}
+	e.SetTrace(r.Header.Get("traceparent"))
+	return e, idempotent(e, r.Header.Get("Idempotency-Key"))
+}
+
+// platformTargets are the rooms named, the target, or the conversation that the data speaks of.
+func platformTargets(b platformBody) []string {
+	switch {
+	case len(b.Rooms) > 0:
+		return b.Rooms
+	case b.Target != "":
+		return []string{b.Target}
+	}
+	var of struct {
+		ConversationID string `json:"conversationId"`
+	}
+	if json.Unmarshal(b.Data, &of) == nil && of.ConversationID != "" {
+		return []string{"conversation:" + strings.TrimPrefix(of.ConversationID, "conversation:")}
+	}
+	return nil
+}

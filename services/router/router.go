@@ -1,0 +1,243 @@
+// Package router reads Interlink's topic, keeps the last minutes of its partitions in memory, and pushes to each
+// gateway what concerns its rooms. It also serves what Next.js and the other services publish by: HTTP and gRPC.
+//
+// New checks, Run does everything until its context ends, Handler is the HTTP API for whoever serves it elsewhere.
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
+	replayv1 "github.com/edumatrix/interlink/proto/replay/v1"
+	"github.com/edumatrix/interlink/services/internal/apikey"
+	"github.com/edumatrix/interlink/services/router/internal/attach"
+	"github.com/edumatrix/interlink/services/router/internal/consumer"
+	"github.com/edumatrix/interlink/services/router/internal/deadletter"
+	"github.com/edumatrix/interlink/services/router/internal/envelope"
+	"github.com/edumatrix/interlink/services/router/internal/history"
+	"github.com/edumatrix/interlink/services/router/internal/httpapi"
+	"github.com/edumatrix/interlink/services/router/internal/kafkaconn"
+	"github.com/edumatrix/interlink/services/router/internal/partitions"
+	"github.com/edumatrix/interlink/services/router/internal/producer"
+	"github.com/edumatrix/interlink/services/router/internal/replay"
+	"github.com/edumatrix/interlink/services/router/internal/revocations"
+)
+
+// Router is the service.
+type Router struct {
+	opts     Options
+	cluster  *kafkaconn.Cluster
+	producer *producer.Producer
+	letters  *deadletter.Office
+	held     *partitions.Set
+	history  *history.Reader
+	publish  *publisher
+	metrics  *metrics
+	handler  http.Handler
+
+	running atomic.Pointer[running]
+	trouble atomic.Pointer[string] // why Run has not come further
+}
+
+// running is what exists once the topics are known.
+type running struct {
+	partitions int
+	fleet      *attach.Fleet
+	revoked    *revocations.Register
+}
+
+// New checks the options and puts the parts together. It does not connect.
+func New(o Options) (*Router, error) {
+	o.defaults()
+	cluster, err := kafkaconn.New(kafkaconn.Options{Brokers: o.Kafka.Brokers, TLS: o.Kafka.TLS, SASL: o.Kafka.SASL,
+		Username: o.Kafka.Username, Password: o.Kafka.Password, ClientID: "interlink-router-" + o.ID})
+	if err != nil {
+		return nil, fmt.Errorf("router: %w", err)
+	}
+	r := &Router{opts: o, cluster: cluster}
+	if r.metrics, err = newMetrics(o.Registry, r); err != nil {
+		return nil, fmt.Errorf("router: metrics: %w", err)
+	}
+	r.producer = producer.New(producer.Options{Cluster: cluster, MaxInFlight: o.MaxInFlight})
+	r.letters = deadletter.New(burier{r}, o.Logger, func() { r.metrics.deadLetters.WithLabelValues("dropped").Inc() })
+	r.held = partitions.New(partitions.Options{Topic: o.topic(topicEvents), Window: o.Window, LogBytes: o.LogBytes,
+		MaxIDs: r.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
+	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: r.maxIDs()})
+	r.publish = newPublisher(r)
+	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Sockets: r,
+		Presence: presenceOf(o.Presence), Logger: o.Logger, Timeout: o.EmitTimeout, Observe: r.metrics.observeEmit})
+	return r, nil
+}
+
+// maxIDs bounds the ids remembered per partition and window: as many as records of a kilobyte fill the log with, at least.
+func (r *Router) maxIDs() int { return max(int(r.opts.LogBytes>>10), 1<<16) }
+
+// Handler is the HTTP API, /v1/* and /api/emit.
+func (r *Router) Handler() http.Handler { return r.handler }
+
+// Run works until ctx ends. Kafka away is waited for; what no patience mends (missing topics, wrong credentials) is returned.
+func (r *Router) Run(ctx context.Context) error {
+	defer r.cluster.Close()
+	defer r.producer.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	if r.opts.HTTPListener != nil {
+		g.Go(func() error { return r.serveHTTP(ctx) })
+	}
+	if r.opts.GRPCListener != nil {
+		g.Go(func() error { return r.serveGRPC(ctx) })
+	}
+	g.Go(func() error { return r.deliver(ctx) })
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
+	return nil
+}
+
+// deliver waits for Kafka and then runs everything that reads or writes it.
+func (r *Router) deliver(ctx context.Context) error {
+	topic, revocationPartitions, err := r.prepare(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	revoked := revocations.New(revocations.Options{Cluster: r.cluster, Topic: r.opts.topic(topicRevocations),
+		Partitions: revocationPartitions, Appender: burier{r}, Logger: r.opts.Logger})
+	fleet := attach.New(attach.Options{
+		Identity: attach.Identity{Router: r.opts.ID, ReplayAddr: r.opts.ReplayAddr, Topic: r.opts.topic(topicEvents),
+			Epoch: topic.Epoch, Partitions: topic.Partitions},
+		Targets: r.opts.Gateways, Source: r.held, History: pastForFleet{r.history}, Revocations: revoked,
+		Observer: observer{r}, Logger: r.opts.Logger, DialOptions: r.opts.DialOptions,
+	})
+	r.running.Store(&running{partitions: topic.Partitions, fleet: fleet, revoked: revoked})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.held.Run(ctx) })
+	g.Go(func() error { return r.letters.Run(ctx) })
+	g.Go(func() error { return r.publish.run(ctx) })
+	g.Go(func() error { return revoked.Run(ctx) })
+	g.Go(func() error { return fleet.Run(ctx) })
+	g.Go(func() error {
+		return consumer.New(consumer.Options{Cluster: r.cluster, Group: r.opts.TopicPrefix + groupName, Topic: r.opts.topic(topicEvents),
+			SessionTimeout: r.opts.SessionTimeout, Handler: r.held, Logger: r.opts.Logger}).Run(ctx)
+	})
+	return g.Wait()
+}
+
+const prepareAgain = 2 * time.Second
+
+// prepare makes sure of the topics, however long Kafka takes to answer.
+func (r *Router) prepare(ctx context.Context) (events kafkaconn.Described, revocationPartitions int, err error) {
+	for {
+		events, revocationPartitions, err = r.prepareOnce(ctx)
+		if err == nil || ctx.Err() != nil || kafkaconn.Definite(err) {
+			return events, revocationPartitions, err
+		}
+		sentence := err.Error()
+		r.trouble.Store(&sentence)
+		r.opts.Logger.WarnContext(ctx, "kafka can't be used yet, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return events, 0, nil
+		case <-time.After(prepareAgain):
+		}
+	}
+}
+
+func (r *Router) prepareOnce(ctx context.Context) (kafkaconn.Described, int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := r.cluster.Prepare(ctx, r.opts.topics(), r.opts.CreateTopics); err != nil {
+		return kafkaconn.Described{}, 0, err
+	}
+	revoked, err := r.cluster.Describe(ctx, r.opts.topic(topicRevocations))
+	if err != nil {
+		return kafkaconn.Described{}, 0, err
+	}
+	events, err := r.cluster.Describe(ctx, r.opts.topic(topicEvents))
+	return events, revoked.Partitions, err
+}
+
+// Ready is nil when the group was joined, every assigned partition's log is complete and all revocations were read.
+func (r *Router) Ready() error {
+	now := r.running.Load()
+	if now == nil {
+		if why := r.trouble.Load(); why != nil {
+			return errors.New(*why)
+		}
+		return errors.New("kafka has not answered yet")
+	}
+	if complete, _, _ := r.held.State(); !complete {
+		return errors.New("the partition logs are not complete yet")
+	}
+	if !now.revoked.Complete() {
+		return errors.New("the revocations have not been read yet")
+	}
+	return nil
+}
+
+func (r *Router) serveHTTP(ctx context.Context) error {
+	server := &http.Server{Handler: r.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10}
+	defer context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})()
+	if err := server.Serve(r.opts.HTTPListener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", err)
+	}
+	return nil
+}
+
+func (r *Router) serveGRPC(ctx context.Context) error {
+	server := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
+		grpc.MaxRecvMsgSize(16 << 20),
+	}, r.opts.GRPCOptions...)...)
+	emitv1.RegisterEmitServer(server, &emitServer{r: r})
+	replayv1.RegisterReplayServer(server, replay.New(replay.Options{Logs: r.held, History: pastForReplay{r.history, r.cluster, r.opts.topic(topicEvents)},
+		Observe: func(result string) { r.metrics.replays.WithLabelValues(result).Inc() }}))
+	defer context.AfterFunc(ctx, func() {
+		done := make(chan struct{})
+		go func() { server.GracefulStop(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(3 * time.Second):
+			server.Stop()
+			<-done
+		}
+	})()
+	if err := server.Serve(r.opts.GRPCListener); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("serve grpc: %w", err)
+	}
+	return nil
+}
+
+// burier writes what belongs on our own topics besides events.
+type burier struct{ r *Router }
+
+// Bury implements deadletter.Writer.
+func (b burier) Bury(ctx context.Context, key, value []byte, headers []envelope.Header) error {
+	return b.r.writeOne(ctx, producer.Record{Topic: b.r.opts.topic(topicDeadLetter), Key: key, Value: value, Headers: headers})
+}
+
+// Revoke implements revocations.Appender.
+func (b burier) Revoke(ctx context.Context, user string, value []byte) error {
+	return b.r.writeOne(ctx, producer.Record{Topic: b.r.opts.topic(topicRevocations), Key: []byte(user), Value: value})
+}
+
+func (r *Router) writeOne(ctx context.Context, rec producer.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.EmitTimeout)
+	defer cancel()
+	return r.producer.Write(ctx, []producer.Record{rec})[0].Err
+}
