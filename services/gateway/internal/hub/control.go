@@ -92,7 +92,7 @@ func (h *Hub) revoke(user string, before int64) {
 	}
 	h.revoked[user] = before
 	h.toUser(user, func(m *Member) {
-		if m.IssuedMs < before {
+		if m.issued.Load() < before {
 			m.conn.End(Revoked)
 		}
 	})

@@ -113,7 +113,7 @@ func (h *Hub) reach() {
 // start lets a join take effect at the present position.
 func (h *Hub) start(j *join) {
 	m, out := j.member, Outcome{}
-	if before, known := h.revoked[m.User]; known && m.IssuedMs < before {
+	if before, known := h.revoked[m.User]; known && m.issued.Load() < before {
 		out.Err = ErrRevoked
 	}
 	joined := make([]Grant, 0, len(j.request.Grants))

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
@@ -35,9 +36,9 @@ type Conn interface {
 // Member is a socket's place in the rooms of its shard. But for its first fields, which never change, it belongs to
 // the shard's goroutine.
 type Member struct {
-	Socket   string // public id
-	User     string
-	IssuedMs int64 // when the user's token was issued, epoch milliseconds, 0 if unknown
+	Socket string // public id
+	User   string
+	issued atomic.Int64 // when the user's token was issued, epoch milliseconds, 0 if unknown
 
 	conn  Conn
 	table *table
@@ -58,7 +59,24 @@ type membership struct {
 
 // NewMember makes a member of a shard that is in no room. Conn and shard are kept.
 func (h *Hub) NewMember(shard int, conn Conn, socket, user string, issuedMs int64) *Member {
-	return &Member{Socket: socket, User: user, IssuedMs: issuedMs, conn: conn, table: h.tables[shard]}
+	m := &Member{Socket: socket, User: user, conn: conn, table: h.tables[shard]}
+	m.issued.Store(issuedMs)
+	return m
+}
+
+// Reissue notes that the user has shown a token of another time. Any goroutine. If tokens of that time are void, the
+// member's End follows.
+func (h *Hub) Reissue(m *Member, issuedMs int64) {
+	m.issued.Store(issuedMs)
+	h.do(func() {
+		if issuedMs < h.revoked[m.User] {
+			h.hand(m.table.index, item{run: func(*table) {
+				if !m.gone {
+					m.conn.End(Revoked)
+				}
+			}})
+		}
+	})
 }
 
 // Permissions returns what the member may do in a room; false if it is not in it. Internal rooms count as not in it.

@@ -3,8 +3,6 @@ package hub
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	"github.com/edumatrix/interlink/services/gateway/internal/placement"
 )
@@ -12,7 +10,7 @@ import (
 // Outbox is the way back to one router. Both methods are called by the sequencer and must not block.
 type Outbox interface {
 	Say(m placement.Message)
-	// Credit returns window: bytes of Ranges messages that have been applied.
+	// Credit returns window: bytes of records in Ranges that were applied or thrown away.
 	Credit(bytes int)
 }
 
@@ -149,7 +147,15 @@ func (h *Hub) ranges(s *Stream, m *deliveryv1.Ranges) {
 		}
 		h.pens.move(r.Partition, r.To, 0)
 	}
-	s.out.Credit(proto.Size(m))
+	bytes := 0
+	for _, r := range m.Ranges {
+		for _, b := range r.Records {
+			bytes += len(b)
+		}
+	}
+	if bytes > 0 {
+		s.out.Credit(bytes)
+	}
 }
 
 // durable moves the position over one record, mints its cursor, encodes it and hands it to the shards that have members.

@@ -1,0 +1,287 @@
+// Package roster keeps the presence service informed of a gateway's sockets: one lease that covers them all, and which
+// of them came and went, batched (DESIGN, "Presence and typing"). Nothing waits for it: with presence away, changes add
+// up here and are told when it is back; when it has forgotten, or too much has added up, it is told everything anew.
+package roster
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
+)
+
+const (
+	batchEvery = 50 * time.Millisecond
+	batchMost  = 2000   // changes of one call
+	pendingMax = 20_000 // changes that wait, above which all is told anew instead
+	callWithin = 3 * time.Second
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 2 * time.Second
+)
+
+// Options of New.
+type Options struct {
+	Client      presencev1.PresenceClient
+	Gateway     string
+	Incarnation string
+	Addr        string        // host:port of this gateway's gRPC services
+	Lease       time.Duration // default 9 s
+	Forgotten   func()        // the store has lost what it knew; called from Run's goroutine
+	Logger      *slog.Logger
+}
+
+// Roster implements what sessions tell of themselves. Any goroutine; never blocks.
+type Roster struct {
+	options Options
+
+	mu      sync.Mutex        // guards what follows
+	sockets map[string]string // user by socket: all that are here
+	changes []*presencev1.Change
+	full    bool // tell everything
+	peers   map[string]string
+
+	wake  chan struct{}
+	renew chan struct{} // the lease is not known: renew now
+}
+
+// New returns a roster that is told nothing before Run.
+func New(o Options) *Roster {
+	if o.Lease == 0 {
+		o.Lease = 9 * time.Second
+	}
+	return &Roster{
+		options: o, sockets: make(map[string]string), peers: make(map[string]string), full: true,
+		wake: make(chan struct{}, 1), renew: make(chan struct{}, 1),
+	}
+}
+
+// Online tells that a user's socket is there.
+func (r *Roster) Online(user, socket string) {
+	r.mu.Lock()
+	r.sockets[socket] = user
+	r.mu.Unlock()
+	r.tell(presencev1.Change_ONLINE, user, socket)
+}
+
+// Offline tells that a socket has gone: left is an explicit goodbye, else the grace begins.
+func (r *Roster) Offline(user, socket string, left bool) {
+	r.mu.Lock()
+	delete(r.sockets, socket)
+	r.mu.Unlock()
+	kind := presencev1.Change_LOST
+	if left {
+		kind = presencev1.Change_LEFT
+	}
+	r.tell(kind, user, socket)
+}
+
+func (r *Roster) tell(kind presencev1.Change_Kind, user, socket string) {
+	r.mu.Lock()
+	switch {
+	case r.full:
+	case len(r.changes) >= pendingMax:
+		r.full, r.changes = true, nil
+	default:
+		r.changes = append(r.changes, &presencev1.Change{Kind: kind, User: user, Socket: socket})
+	}
+	r.mu.Unlock()
+	signal(r.wake)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Addr returns the address of another gateway, as last known.
+func (r *Roster) Addr(gateway string) (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	addr, known := r.peers[gateway]
+	return addr, known
+}
+
+// Peers asks for the live gateways, so that Addr knows a new one. It blocks. With presence away the last known stay.
+func (r *Roster) Peers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	answer, err := r.options.Client.Gateways(ctx, &presencev1.GatewaysRequest{})
+	if err != nil {
+		return err
+	}
+	peers := make(map[string]string, len(answer.Gateways))
+	for _, g := range answer.Gateways {
+		peers[g.Gateway] = g.Addr
+	}
+	r.mu.Lock()
+	r.peers = peers
+	r.mu.Unlock()
+	return nil
+}
+
+// Run holds the lease and tells what changes, until ctx ends; then it gives the lease back.
+func (r *Roster) Run(ctx context.Context) error {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() { r.hold(ctx) })
+	wait.Go(func() { r.sync(ctx) })
+	<-ctx.Done()
+	return nil
+}
+
+// Release ends the lease: its sockets go through the grace now, not at the lease's end. Best effort; blocks.
+func (r *Roster) Release(ctx context.Context) {
+	_, err := r.options.Client.Release(ctx, &presencev1.ReleaseRequest{Gateway: r.options.Gateway, Incarnation: r.options.Incarnation})
+	if err != nil {
+		r.options.Logger.Debug("lease not released", "error", err)
+	}
+}
+
+// hold renews the lease three times within it.
+func (r *Roster) hold(ctx context.Context) {
+	tick := time.NewTicker(r.options.Lease / 3)
+	defer tick.Stop()
+	away, run := false, ""
+	for {
+		answer, err := r.claim(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !away:
+			away = true
+			r.options.Logger.Warn("presence is away", "error", err)
+		case err == nil:
+			if away {
+				away = false
+				r.options.Logger.Info("presence is back")
+			}
+			if answer.Forgotten || answer.Run != run {
+				known := run != ""
+				run = answer.Run
+				r.anew()
+				if known && r.options.Forgotten != nil {
+					r.options.Forgotten()
+				}
+			}
+			if err := r.Peers(ctx); err != nil {
+				r.options.Logger.Debug("gateways not listed", "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-r.renew:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Roster) claim(ctx context.Context) (*presencev1.RenewResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(callWithin, r.options.Lease/3))
+	defer cancel()
+	return r.options.Client.Renew(ctx, &presencev1.RenewRequest{
+		Gateway: r.options.Gateway, Incarnation: r.options.Incarnation, Addr: r.options.Addr, TtlMs: r.options.Lease.Milliseconds(),
+	})
+}
+
+// anew lets everything be told again.
+func (r *Roster) anew() {
+	r.mu.Lock()
+	r.full, r.changes = true, nil
+	r.mu.Unlock()
+	signal(r.wake)
+}
+
+// sync tells what has changed, a batch at a time.
+func (r *Roster) sync(ctx context.Context) {
+	retry := firstRetry
+	for {
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			return
+		}
+		if !pause(ctx, batchEvery) {
+			return
+		}
+		for {
+			batch := r.take()
+			if batch == nil {
+				break
+			}
+			if err := r.call(ctx, batch); err != nil {
+				r.options.Logger.Debug("presence not told", "error", err)
+				r.back(batch)
+				if !pause(ctx, retry) {
+					return
+				}
+				retry = min(2*retry, lastRetry)
+				continue
+			}
+			retry = firstRetry
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// take returns the next call to make, nil if there is nothing to tell.
+func (r *Roster) take() *presencev1.SyncRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := &presencev1.SyncRequest{Gateway: r.options.Gateway, Incarnation: r.options.Incarnation}
+	if r.full {
+		r.full, r.changes, out.Full = false, nil, true
+		for socket, user := range r.sockets {
+			out.Changes = append(out.Changes, &presencev1.Change{Kind: presencev1.Change_ONLINE, User: user, Socket: socket})
+		}
+		return out
+	}
+	if len(r.changes) == 0 {
+		r.changes = nil
+		return nil
+	}
+	n := min(len(r.changes), batchMost)
+	out.Changes, r.changes = r.changes[:n:n], r.changes[n:]
+	return out
+}
+
+// back puts what could not be told before what came since.
+func (r *Roster) back(batch *presencev1.SyncRequest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.full:
+	case batch.Full, len(batch.Changes)+len(r.changes) > pendingMax:
+		r.full, r.changes = true, nil
+	default:
+		r.changes = append(batch.Changes, r.changes...)
+	}
+}
+
+func (r *Roster) call(ctx context.Context, batch *presencev1.SyncRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	answer, err := r.options.Client.Sync(ctx, batch)
+	if err != nil {
+		return err
+	}
+	if answer.Forgotten {
+		r.anew()
+		signal(r.renew)
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engine"
+	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/socket"
+	"github.com/edumatrix/interlink/services/internal/auth"
+	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/internal/room"
+)
+
+// Authorizer decides about rooms. Both block. An error is doubt about all rooms that are not in the answer.
+type Authorizer interface {
+	Permissions(ctx context.Context, p auth.Principal, rooms []room.Room) (map[room.Room]permission.Set, error)
+	Rooms(ctx context.Context, p auth.Principal) ([]room.Room, error)
+}
+
+// Roster is told which sockets there are. It never blocks.
+type Roster interface {
+	Online(user, socket string)
+	Offline(user, socket string, left bool)
+}
+
+// State is what is known of a user's presence.
+type State struct {
+	Online   bool   `json:"online"`
+	Status   string `json:"status"`
+	LastSeen int64  `json:"lastSeen"` // epoch milliseconds, 0: never
+	Sockets  uint32 `json:"sockets"`
+}
+
+// Presence is what is asked of the presence service. All block.
+type Presence interface {
+	Query(ctx context.Context, users []string) (map[string]State, error)
+	SetStatus(ctx context.Context, user, status string) error
+	Typing(ctx context.Context, r room.Room, user, socket, name string, typing bool) error
+}
+
+// Publisher appends events of clients to Kafka. done is called from any goroutine, once, with nil when the brokers have
+// it; Publish itself does not block.
+type Publisher interface {
+	Publish(key string, value []byte, done func(error))
+}
+
+// Options of New. Zero numbers mean the defaults in brackets.
+type Options struct {
+	Hub        *hub.Hub
+	Auth       auth.Authenticator
+	Authorizer Authorizer
+	Roster     Roster
+	Presence   Presence
+	Publisher  Publisher
+
+	ClientEvents    []string      // names that clients may publish
+	RoomsPerSocket  int           // [200]
+	EventsPerSecond float64       // [50]
+	EventsBurst     float64       // [100]
+	ConnectTimeout  time.Duration // how long doubt may last before the transport is closed [20s]
+	Workers         int           // that may block at once [256]
+	KeepClaims      bool          // an authorizer is asked with the user's claims
+	KeepCookie      bool          // and with his cookie
+
+	Now     func() time.Time
+	Random  func() string // ids of sockets and sessions, unguessable
+	Metrics Metrics
+	Logger  *slog.Logger
+}
+
+// Metrics are called as things happen, on any goroutine. Nil functions are skipped.
+type Metrics struct {
+	Connected func(result string) // ok | refused | doubt | gone
+}
+
+// Handler implements socket.Handler.
+type Handler struct {
+	options Options
+	pool    *pool
+	lanes   *lanes
+	clients map[string]bool
+}
+
+var _ socket.Handler = (*Handler)(nil)
+
+// New returns a handler; Run lets its workers work.
+func New(o Options) *Handler {
+	set(&o.RoomsPerSocket, 200)
+	set(&o.EventsPerSecond, 50)
+	set(&o.EventsBurst, 2*o.EventsPerSecond)
+	set(&o.ConnectTimeout, 20*time.Second)
+	set(&o.Workers, 256)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Metrics.Connected == nil {
+		o.Metrics.Connected = func(string) {}
+	}
+	h := &Handler{options: o, pool: newPool(o.Workers), clients: make(map[string]bool, len(o.ClientEvents))}
+	h.lanes = newLanes(h.tellTyping)
+	for _, name := range o.ClientEvents {
+		h.clients[name] = true
+	}
+	return h
+}
+
+func set[T ~int | ~int64 | ~float64](value *T, otherwise T) {
+	if *value == 0 {
+		*value = otherwise
+	}
+}
+
+// Run lets work be done until ctx ends, and waits for what is under way.
+func (h *Handler) Run(ctx context.Context) error {
+	h.lanes.start(ctx)
+	h.pool.start(ctx)
+	<-ctx.Done()
+	h.pool.wait()
+	h.lanes.wait()
+	return nil
+}
+
+// session is what the gateway holds of one socket. It belongs to the socket's shard.
+type session struct {
+	handler   *Handler
+	socket    *socket.Socket
+	member    *hub.Member
+	principal *auth.Principal
+	info      info
+	pid       string
+	expiry    func() bool // cancels the timer of the end, nil: none
+	bucket    bucket
+	typing    []room.Room
+	joining   []*joining
+	state     state
+}
+
+type state uint8
+
+const (
+	connecting state = iota
+	connected
+	closed
+)
+
+func of(s *socket.Socket) *session {
+	st, _ := s.State.(*session)
+	return st
+}
+
+// Event implements socket.Handler: one event of the client, acked once.
+func (h *Handler) Event(s *socket.Socket, e socket.Event) {
+	st := of(s)
+	if st == nil || st.state != connected {
+		return
+	}
+	a := acker(e.Ack)
+	if wait := st.bucket.take(h.options.Now(), h.options.EventsPerSecond, h.options.EventsBurst); wait > 0 {
+		a.refuse(fault{Code: rateLimited, Message: "Too many events", RetryAfterMs: wait.Milliseconds() + 1})
+		return
+	}
+	serve, known := events[e.Name]
+	if !known && h.clients[e.Name] {
+		serve, known = publish, true
+	}
+	switch {
+	case !known:
+		a.refuse(fault{Code: unknownEvent, Message: "No such event"})
+	case len(e.Args) > 1 || len(e.Binary) > 0:
+		a.refuse(fault{Code: badRequest, Message: "An event takes at most one argument, and no binary"})
+	default:
+		var arg json.RawMessage
+		if len(e.Args) == 1 {
+			arg = e.Args[0]
+		}
+		serve(st, e.Name, arg, a)
+	}
+}
+
+// events are those that the gateway answers itself.
+var events = map[string]func(st *session, name string, arg json.RawMessage, a acker){
+	"room:join":            join,
+	"room:leave":           leave,
+	"typing:start":         typing,
+	"typing:stop":          typing,
+	"presence:subscribe":   subscribe,
+	"presence:unsubscribe": unsubscribe,
+	"presence:set":         setStatus,
+	"session:refresh":      refresh,
+	"message:received":     received,
+}
+
+// Closed implements socket.Handler.
+func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
+	st := of(s)
+	if st == nil || st.state == closed {
+		return
+	}
+	was := st.state
+	st.state = closed
+	st.end()
+	if was == connecting {
+		h.options.Metrics.Connected("gone")
+		return
+	}
+	h.options.Roster.Offline(st.principal.User, st.member.Socket, reason == engine.Left)
+}
+
+// end takes the session out of everything here.
+func (st *session) end() {
+	if st.expiry != nil {
+		st.expiry()
+		st.expiry = nil
+	}
+	for _, r := range st.typing {
+		st.tell(r, false)
+	}
+	st.typing, st.joining = nil, nil
+	if st.member != nil {
+		st.handler.options.Hub.Remove(st.member)
+	}
+}
+
+// PingFrame implements socket.Handler.
+func (h *Handler) PingFrame(s *socket.Socket) *engine.Frame {
+	st := of(s)
+	if st == nil || st.state != connected {
+		return nil
+	}
+	return st.member.Ping()
+}
+
+// Ponged implements socket.Handler.
+func (h *Handler) Ponged(*socket.Socket) {}
+
+// post runs fn on the session's shard unless the socket has gone by then.
+func (st *session) post(fn func()) {
+	st.socket.Shard().Post(func() {
+		if st.state != closed {
+			fn()
+		}
+	})
+}
+
+// Send implements hub.Conn.
+func (st *session) Send(f *engine.Frame) bool { return st.socket.Send(f) }
+
+// Evicted implements hub.Conn.
+func (st *session) Evicted(r room.Room) { st.stopTyping(r) }
+
+// Invited implements hub.Conn.
+func (st *session) Invited(r room.Room) {
+	if shown, _ := st.member.Rooms(); st.state == connected && shown < st.handler.options.RoomsPerSocket {
+		st.ask([]room.Room{r}, func(outcomes []joined, _ []byte) {})
+	}
+}
+
+// End implements hub.Conn.
+func (st *session) End(why hub.End) {
+	if why == hub.Restarted {
+		st.socket.CloseTransport(engine.Server)
+		return
+	}
+	st.socket.Disconnect()
+}
+
+func (st *session) stopTyping(r room.Room) {
+	if i := slices.Index(st.typing, r); i >= 0 {
+		st.typing = slices.Delete(st.typing, i, i+1)
+		st.tell(r, false)
+	}
+}

@@ -1,0 +1,269 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/internal/room"
+)
+
+// joining is a join under way. It belongs to the shard.
+type joining struct {
+	rooms []room.Room // those that the client has not left again
+}
+
+// joined is what became of one room.
+type joined struct {
+	room        room.Room
+	permissions permission.Set
+	fault       *fault
+}
+
+// answer is a room of an ack.
+type answer struct {
+	OK          bool      `json:"ok"`
+	Room        room.Room `json:"room"`
+	Permissions []string  `json:"permissions,omitempty"`
+	Replayed    *int      `json:"replayed"`
+	Error       *fault    `json:"error,omitempty"`
+}
+
+// request is the argument of room:join and room:leave: a name, names, or an object with a name.
+type request struct {
+	rooms []room.Room
+	list  bool
+	since bool
+}
+
+func (r *request) parse(arg json.RawMessage, most int) *fault {
+	var names []string
+	switch {
+	case len(arg) == 0:
+		return &fault{Code: badRequest, Message: "Name a room"}
+	case arg[0] == '"':
+		names = make([]string, 1)
+		if json.Unmarshal(arg, &names[0]) != nil {
+			return &fault{Code: badRequest, Message: "A room is a string"}
+		}
+	case arg[0] == '[':
+		r.list = true
+		if json.Unmarshal(arg, &names) != nil {
+			return &fault{Code: badRequest, Message: "A list of rooms is a list of strings"}
+		}
+	default:
+		var object struct {
+			Room  string      `json:"room"`
+			Since json.Number `json:"since"`
+		}
+		if json.Unmarshal(arg, &object) != nil {
+			return &fault{Code: badRequest, Message: "An object names one room"}
+		}
+		names, r.since = []string{object.Room}, object.Since != ""
+	}
+	if len(names) == 0 || len(names) > most {
+		return &fault{Code: tooLarge, Message: "Too many rooms, or none"}
+	}
+	for _, name := range names {
+		parsed, err := room.Parse(name)
+		if err != nil {
+			return &fault{Code: badRequest, Message: "Not a room: " + err.Error()}
+		}
+		if !slices.Contains(r.rooms, parsed) {
+			r.rooms = append(r.rooms, parsed)
+		}
+	}
+	return nil
+}
+
+// reserved is the type of rooms that only the gateway joins.
+const reserved = "presence"
+
+func join(st *session, _ string, arg json.RawMessage, a acker) {
+	var r request
+	if f := r.parse(arg, st.handler.options.RoomsPerSocket); f != nil {
+		a.refuse(*f)
+		return
+	}
+	outcomes := make(map[room.Room]joined, len(r.rooms))
+	var ask []room.Room
+	shown, _ := st.member.Rooms()
+	for _, j := range st.joining {
+		shown += len(j.rooms)
+	}
+	for _, name := range r.rooms {
+		set, in := st.member.Permissions(name)
+		switch {
+		case in:
+			outcomes[name] = joined{room: name, permissions: set}
+		case name.Type() == reserved:
+			outcomes[name] = joined{room: name, fault: &fault{Code: forbidden, Message: "Not admitted"}}
+		case shown+len(ask) >= st.handler.options.RoomsPerSocket:
+			outcomes[name] = joined{room: name, fault: &fault{Code: tooLarge, Message: "Too many rooms for one socket"}}
+		default:
+			ask = append(ask, name)
+		}
+	}
+	finish := func(asked []joined, cursor []byte) {
+		for _, o := range asked {
+			outcomes[o.room] = o
+		}
+		if cursor != nil {
+			st.socket.Send(hub.Note("session:cursor", nil, st.handler.options.Now().UnixMilli(), cursor))
+		}
+		r.answer(outcomes, a)
+	}
+	if len(ask) == 0 {
+		finish(nil, nil)
+		return
+	}
+	st.ask(ask, finish)
+}
+
+// answer acks a join.
+func (r *request) answer(outcomes map[room.Room]joined, a acker) {
+	answers := make([]answer, len(r.rooms))
+	var failed *fault
+	for i, name := range r.rooms {
+		o := outcomes[name]
+		answers[i] = answer{OK: o.fault == nil, Room: name, Error: o.fault}
+		if o.fault != nil {
+			failed = o.fault
+			continue
+		}
+		answers[i].Permissions = o.permissions.Names()
+		if !r.since {
+			answers[i].Replayed = new(int)
+		}
+	}
+	switch {
+	case r.list:
+		a.ok(struct {
+			OK    bool     `json:"ok"`
+			Rooms []answer `json:"rooms"`
+			Error *fault   `json:"error,omitempty"`
+		}{failed == nil, answers, failed})
+	case failed != nil:
+		a.refuse(*failed)
+	default:
+		a.ok(answers[0])
+	}
+}
+
+// ask joins rooms that the authorizer admits to. done runs on the shard when that has taken effect; cursor is nil if
+// nothing was joined.
+func (st *session) ask(rooms []room.Room, done func(outcomes []joined, cursor []byte)) {
+	h, principal := st.handler, *st.principal
+	j := &joining{rooms: slices.Clone(rooms)}
+	st.joining = append(st.joining, j)
+	h.pool.do(func(ctx context.Context) {
+		asked := h.options.Hub.Changes()
+		sets, err := h.options.Authorizer.Permissions(ctx, principal, rooms)
+		if err != nil {
+			h.options.Logger.Debug("permissions in doubt", "error", err)
+		}
+		outcomes := make([]joined, 0, len(rooms))
+		var grants []hub.Grant
+		for _, r := range rooms {
+			set, decided := sets[r]
+			switch {
+			case !decided:
+				outcomes = append(outcomes, joined{room: r, fault: &away})
+			case !set.Has(permission.Join):
+				outcomes = append(outcomes, joined{room: r, fault: &fault{Code: forbidden, Message: "Not admitted"}})
+			default:
+				outcomes = append(outcomes, joined{room: r, permissions: set})
+				grants = append(grants, hub.Grant{Room: r, Permissions: set})
+			}
+		}
+		if len(grants) == 0 {
+			st.post(func() { st.asked(j, outcomes, hub.Outcome{}, done) })
+			return
+		}
+		h.options.Hub.Join(st.member, hub.Request{Grants: grants, Asked: asked}, func(out hub.Outcome) {
+			if st.state == connected {
+				st.asked(j, outcomes, out, done)
+			}
+		})
+	})
+}
+
+// asked is the end of ask, on the shard.
+func (st *session) asked(j *joining, outcomes []joined, out hub.Outcome, done func([]joined, []byte)) {
+	st.joining = slices.DeleteFunc(st.joining, func(other *joining) bool { return other == j })
+	for i := range outcomes {
+		o := &outcomes[i]
+		switch {
+		case o.fault != nil:
+		case errors.Is(out.Err, hub.ErrRevoked):
+			o.fault = &fault{Code: unauthenticated, Message: "Authentication was revoked"}
+		case out.Err != nil:
+			o.fault = &away
+		case slices.Contains(out.Denied, o.room):
+			o.fault = &fault{Code: forbidden, Message: "Not admitted"}
+		case !slices.Contains(j.rooms, o.room):
+			st.handler.options.Hub.Leave(st.member, o.room)
+			o.fault = &fault{Code: notJoined, Message: "Left before it was joined"}
+		}
+	}
+	done(outcomes, out.Cursor)
+}
+
+func leave(st *session, _ string, arg json.RawMessage, a acker) {
+	var r request
+	if f := r.parse(arg, st.handler.options.RoomsPerSocket); f != nil {
+		a.refuse(*f)
+		return
+	}
+	outcomes := make(map[room.Room]joined, len(r.rooms))
+	for _, name := range r.rooms {
+		outcomes[name] = joined{room: name, fault: st.leave(name)}
+	}
+	type left struct {
+		OK    bool      `json:"ok"`
+		Room  room.Room `json:"room"`
+		Error *fault    `json:"error,omitempty"`
+	}
+	var answers []left
+	var failed *fault
+	for _, name := range r.rooms {
+		f := outcomes[name].fault
+		answers = append(answers, left{OK: f == nil, Room: name, Error: f})
+		if f != nil {
+			failed = f
+		}
+	}
+	switch {
+	case r.list:
+		a.ok(struct {
+			OK    bool   `json:"ok"`
+			Rooms []left `json:"rooms"`
+			Error *fault `json:"error,omitempty"`
+		}{failed == nil, answers, failed})
+	case failed != nil:
+		a.refuse(*failed)
+	default:
+		a.ok(answers[0])
+	}
+}
+
+func (st *session) leave(r room.Room) *fault {
+	if r == room.OfUser(st.principal.User) {
+		return &fault{Code: forbidden, Message: "A user's own room is not left"}
+	}
+	for _, j := range st.joining {
+		if i := slices.Index(j.rooms, r); i >= 0 {
+			j.rooms = slices.Delete(j.rooms, i, i+1)
+			return nil
+		}
+	}
+	if _, in := st.member.Permissions(r); !in {
+		return &fault{Code: notJoined, Message: "Not in this room"}
+	}
+	st.stopTyping(r)
+	st.handler.options.Hub.Leave(st.member, r)
+	return nil
+}

@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edumatrix/interlink/services/gateway/internal/engine"
+	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/session"
+)
+
+// metrics are the gateway's own; names and labels are in CONTRACTS.
+type metrics struct {
+	sockets     *prometheus.GaugeVec
+	connects    *prometheus.CounterVec
+	disconnects *prometheus.CounterVec
+	deliveries  *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+	slow        prometheus.Counter
+	dropped     prometheus.Counter
+	malformed   prometheus.Counter
+	latency     prometheus.Histogram
+}
+
+func newMetrics(registry prometheus.Registerer, lag func() float64, routers func() float64) (*metrics, error) {
+	m := &metrics{
+		sockets:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "interlink_gateway_sockets", Help: "Engine sessions that are open, by transport."}, []string{"transport"}),
+		connects:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_connects_total", Help: "CONNECT packets, by what became of them: ok, refused, doubt, gone."}, []string{"result"}),
+		disconnects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_disconnects_total", Help: "Engine sessions that ended, by reason."}, []string{"reason"}),
+		deliveries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_deliveries_total", Help: "Events handed to sockets, one per socket."}, []string{"class"}),
+		refused:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_refused_total", Help: "Requests turned away before they became sessions."}, []string{"reason"}),
+		slow:        prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_closed_slow_total", Help: "Sessions closed because their queue was full or took nothing for too long."}),
+		dropped:     prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_ephemeral_dropped_total", Help: "Ephemeral events that gave way in a queue."}),
+		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_records_malformed_total", Help: "Records of routers that could not be read."}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "interlink_delivery_seconds", Help: "From a record's time to its write to sockets, once per record and shard.",
+			Buckets: []float64{.001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
+		}),
+	}
+	for _, t := range []engine.Transport{engine.Polling, engine.WebSocket} {
+		m.sockets.WithLabelValues(t.String())
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		m.sockets, m.connects, m.disconnects, m.deliveries, m.refused, m.slow, m.dropped, m.malformed, m.latency,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_position_lag_records", Help: "Offsets between this gateway's positions and the heads that routers named last."}, lag),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_routers", Help: "Routers that are attached."}, routers),
+	} {
+		errs = append(errs, registry.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+func (m *metrics) engine() engine.Hooks {
+	polling, ws := m.sockets.WithLabelValues(engine.Polling.String()), m.sockets.WithLabelValues(engine.WebSocket.String())
+	of := func(t engine.Transport) prometheus.Gauge {
+		if t == engine.WebSocket {
+			return ws
+		}
+		return polling
+	}
+	return engine.Hooks{
+		Opened:   func(t engine.Transport) { of(t).Inc() },
+		Upgraded: func() { polling.Dec(); ws.Inc() },
+		Closed: func(t engine.Transport, reason engine.Reason) {
+			of(t).Dec()
+			m.disconnects.WithLabelValues(reason.String()).Inc()
+			if reason == engine.Slow {
+				m.slow.Inc()
+			}
+		},
+		Moved:   func(t engine.Transport) { of(t).Dec() },
+		Refused: func(r engine.Refusal) { m.refused.WithLabelValues(r.String()).Inc() },
+		Dropped: m.dropped.Inc,
+	}
+}
+
+func (m *metrics) hub() hub.Metrics {
+	durable, ephemeral := m.deliveries.WithLabelValues("durable"), m.deliveries.WithLabelValues("ephemeral")
+	return hub.Metrics{
+		Delivered: func(d, e int) { durable.Add(float64(d)); ephemeral.Add(float64(e)) },
+		Latency:   func(d time.Duration) { m.latency.Observe(d.Seconds()) },
+		Malformed: m.malformed.Inc,
+	}
+}
+
+func (m *metrics) session() session.Metrics {
+	return session.Metrics{Connected: func(result string) { m.connects.WithLabelValues(result).Inc() }}
+}
