@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 	"github.com/edumatrix/interlink/services/presence/internal/store"
 )
 
@@ -38,6 +39,8 @@ type Store struct {
 	typing      map[place]*typist
 	bases       map[string]expiring[[]byte]
 	permissions map[permit]expiring[cached]
+	sessions    map[string]expiring[*sessionrecord.Record]
+	boxes       map[store.Box]*box
 }
 
 type lease struct {
@@ -106,6 +109,8 @@ func (s *Store) Flush() {
 	s.typing = map[place]*typist{}
 	s.bases = map[string]expiring[[]byte]{}
 	s.permissions = map[permit]expiring[cached]{}
+	s.sessions = map[string]expiring[*sessionrecord.Record]{}
+	s.boxes = map[store.Box]*box{}
 }
 
 // Restart begins another run and keeps what is stored, as a server that persists does.

@@ -237,6 +237,11 @@ func (s *Store) expire(now time.Time, limit int) store.Tick {
 			delete(s.bases, k)
 		}
 	}
+	for k, r := range s.sessions {
+		if !r.ends.After(now) {
+			delete(s.sessions, k)
+		}
+	}
 	for k, p := range s.permissions {
 		if !p.ends.After(now) {
 			delete(s.permissions, k)

@@ -26,9 +26,13 @@ type Settings struct {
 	SeenTTL        time.Duration // how long the last-seen time of an offline user is kept
 	TypingTTL      time.Duration // typing ends by itself after this
 	TypingThrottle time.Duration // at most one typing:start per room and user in this time
+
+	InboxEntries     int           // per user; more drop the oldest
+	InboxTTL         time.Duration // of an entry of an inbox
+	UndeliveredAfter time.Duration // an entry that waits as long is reported
 }
 
-// WithDefaults fills what is zero: 15 s, 30 days, 6 s, 2 s.
+// WithDefaults fills what is zero: 15 s, 30 days, 6 s, 2 s; 1,000 entries, 168 h, 60 s.
 func (s Settings) WithDefaults() Settings {
 	fill := func(d *time.Duration, def time.Duration) {
 		if *d <= 0 {
@@ -39,6 +43,11 @@ func (s Settings) WithDefaults() Settings {
 	fill(&s.SeenTTL, 30*24*time.Hour)
 	fill(&s.TypingTTL, 6*time.Second)
 	fill(&s.TypingThrottle, 2*time.Second)
+	fill(&s.InboxTTL, 168*time.Hour)
+	fill(&s.UndeliveredAfter, time.Minute)
+	if s.InboxEntries <= 0 {
+		s.InboxEntries = 1000
+	}
 	return s
 }
 

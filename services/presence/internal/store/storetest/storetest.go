@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
+	"github.com/edumatrix/interlink/services/presence/internal/inbox"
 	"github.com/edumatrix/interlink/services/presence/internal/store"
 )
 
@@ -29,6 +31,16 @@ type Store interface {
 	GetPermissions(ctx context.Context, user string, rooms []string) (map[string]permission.Set, error)
 	PutPermission(ctx context.Context, user, room string, set permission.Set, ttl time.Duration) error
 	DropPermissions(ctx context.Context, room string, users []string) error
+	WriteSession(ctx context.Context, w sessionrecord.Write, ttl time.Duration) (store.SessionWritten, error)
+	ReadSession(ctx context.Context, session string) (store.SessionRead, error)
+	EndSession(ctx context.Context, session string, life sessionrecord.Life, ttl time.Duration) (bool, error)
+	AppendInbox(ctx context.Context, items []store.InboxItem) ([]inbox.Appended, error)
+	ConnectInbox(ctx context.Context, b store.Box, session string, start map[uint32]int64) error
+	DisconnectInbox(ctx context.Context, b store.Box, session string) error
+	ReadInbox(ctx context.Context, b store.Box, session string, after uint64, limit, bytes int) ([]inbox.Entry, bool, error)
+	ReceiveInbox(ctx context.Context, b store.Box, spans []inbox.Span, ids []string) (int, error)
+	OverdueInbox(ctx context.Context, limit int) (overdue []store.InboxItem, entries int64, more bool, err error)
+	ToldInbox(ctx context.Context, items []store.InboxItem) error
 }
 
 // Subject is a store under test, empty, with a hand on its clock.
@@ -41,7 +53,8 @@ type Subject struct {
 
 // Settings that subjects are to be made with.
 func Settings() store.Settings {
-	return store.Settings{Grace: 15 * time.Second, SeenTTL: 24 * time.Hour, TypingTTL: 6 * time.Second, TypingThrottle: 2 * time.Second}
+	return store.Settings{Grace: 15 * time.Second, SeenTTL: 24 * time.Hour, TypingTTL: 6 * time.Second, TypingThrottle: 2 * time.Second,
+		InboxEntries: 5, InboxTTL: time.Hour, UndeliveredAfter: time.Minute}
 }
 
 // Clock is a clock that only moves by hand.
@@ -70,7 +83,7 @@ func (c *Clock) Advance(d time.Duration) {
 // Run runs the contract. open makes an empty store for one test.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	t.Helper()
-	groups := []map[string]func(*testing.T, *bench){leases, sockets, gateways, typing, caches}
+	groups := []map[string]func(*testing.T, *bench){leases, sockets, gateways, typing, caches, sessions, inboxes}
 	for _, group := range groups {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) { test(t, &bench{T: t, Subject: open(t)}) })
