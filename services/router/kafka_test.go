@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // within bounds every wait of these tests: far above what is needed, so that only what never happens fails.
@@ -128,4 +129,12 @@ func event(room, id string, n int) kafka.Message {
 		idField = fmt.Sprintf(`"id":%q,`, id)
 	}
 	return kafka.Message{Key: []byte(room), Value: fmt.Appendf(nil, `{%s"event":"n","to":{"rooms":[%q]},"data":%d}`, idField, room, n)}
+}
+
+// stalled makes a broker answer no request of a kind until the channel is closed.
+func stalled(c *kfake.Cluster, until <-chan struct{}) func(kmsg.Request) (kmsg.Response, error, bool) {
+	return func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.SleepControl(func() { <-until })
+		return nil, nil, false
+	}
 }

@@ -105,6 +105,19 @@ func (c *Cluster) Dialer() *kafka.Dialer { return c.dialer }
 // Transport pools connections by broker.
 func (c *Cluster) Transport() *kafka.Transport { return c.transport }
 
+// probe opens one connection, signed in. The pooling transport hides why it has none; this says it.
+func (c *Cluster) probe(ctx context.Context) error {
+	var last error
+	for _, b := range c.brokers {
+		conn, err := c.dialer.DialContext(ctx, "tcp", b)
+		if err == nil {
+			return conn.Close()
+		}
+		last = err
+	}
+	return c.Explain(last)
+}
+
 // Leader connects to the broker that leads a partition now. The connection is the caller's.
 func (c *Cluster) Leader(ctx context.Context, topic string, partition int) (*kafka.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

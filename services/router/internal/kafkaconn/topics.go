@@ -29,6 +29,9 @@ func (e *MissingTopics) Error() string {
 
 // Prepare makes sure that the topics exist, creating them if allowed, and waits until each partition has a leader.
 func (c *Cluster) Prepare(ctx context.Context, topics []Topic, create bool) error {
+	if err := c.probe(ctx); err != nil {
+		return err
+	}
 	missing, err := c.missing(ctx, topics)
 	if err != nil {
 		return err
