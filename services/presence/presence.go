@@ -1,5 +1,5 @@
-// Package presence is the service that owns Redis: leases of gateways, who is online, who types, cursor bases and the
-// permission cache, served as interlink.presence.v1.Presence. Messages never wait for it.
+// Package presence is the service that owns Redis: leases of gateways, who is online, who types, cursor bases, the
+// permission cache, session records and inboxes, served as interlink.presence.v1.Presence. Messages never wait for it.
 //
 // New checks the options and wires the parts; Run serves until its context ends. With Redis away every call answers
 // Unavailable within a second, and all of it comes back by itself: the state from the gateways, asked by `forgotten`.
@@ -59,9 +59,13 @@ type Options struct {
 	ServerOptions []grpc.ServerOption      // credentials, interceptors
 	Emit          grpc.ClientConnInterface // required: the routers' Emit
 
-	Lease       time.Duration // of a gateway that does not say, 9 s
-	Grace       time.Duration // after an abrupt loss, 15 s
-	TypingTTL   time.Duration // 6 s
+	Lease            time.Duration // of a gateway that does not say, 9 s
+	Grace            time.Duration // after an abrupt loss, 15 s
+	TypingTTL        time.Duration // 6 s
+	InboxEvents      int           // kept per user, 1,000
+	InboxTTL         time.Duration // of an entry of an inbox, 168 h
+	UndeliveredAfter time.Duration // an entry that waits as long is reported, 60 s
+
 	StoreWait   time.Duration // how long the start waits for Redis, 30 s
 	StopTimeout time.Duration // for calls that still run at the end, 5 s
 
@@ -99,8 +103,9 @@ func New(o Options) (*Presence, error) {
 		return nil, fmt.Errorf("presence: %w", err)
 	}
 	metrics := service.NewMetrics()
-	outbox := tell.New(tell.Options{Emit: emitv1.NewEmitClient(o.Emit), Told: metrics.Told, Dropped: metrics.Dropped, Logger: o.Logger})
-	svc := service.New(service.Options{Store: kept, Tell: outbox, Metrics: metrics, Logger: o.Logger, Lease: o.Lease})
+	emit := emitv1.NewEmitClient(o.Emit)
+	outbox := tell.New(tell.Options{Emit: emit, Told: metrics.Told, Dropped: metrics.Dropped, Logger: o.Logger})
+	svc := service.New(service.Options{Store: kept, Tell: outbox, Publish: emit.Publish, Metrics: metrics, Logger: o.Logger, Lease: o.Lease})
 	if o.Registry != nil {
 		if err := metrics.Register(o.Registry, svc.StoreAway); err != nil {
 			return nil, errors.Join(fmt.Errorf("presence: register metrics: %w", err), kept.Close())
@@ -127,7 +132,8 @@ func withDefaults(o Options) Options {
 }
 
 func open(o Options) (backend, error) {
-	settings := store.Settings{Grace: o.Grace, TypingTTL: o.TypingTTL}
+	settings := store.Settings{Grace: o.Grace, TypingTTL: o.TypingTTL,
+		InboxEntries: o.InboxEvents, InboxTTL: o.InboxTTL, UndeliveredAfter: o.UndeliveredAfter}
 	if o.Memory {
 		return memstore.New(memstore.Options{Settings: settings}), nil
 	}

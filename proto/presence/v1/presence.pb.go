@@ -4,7 +4,8 @@
 // 	protoc        (unknown)
 // source: presence/v1/presence.proto
 
-// Package interlink.presence.v1 owns Redis: leases, online and typing state, cursor bases, the permission cache.
+// Package interlink.presence.v1 owns Redis: leases, online and typing state, cursor bases, the permission cache,
+// session records and inboxes.
 
 package presencev1
 
@@ -22,6 +23,67 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type SessionOutcome int32
+
+const (
+	SessionOutcome_SESSION_OUTCOME_UNSPECIFIED SessionOutcome = 0
+	SessionOutcome_WRITTEN                     SessionOutcome = 1
+	SessionOutcome_NEED_WHOLE                  SessionOutcome = 2 // a delta whose base, run or era is not that of the record: write it whole
+	SessionOutcome_TAKEN                       SessionOutcome = 3 // the session lives elsewhere now: close the socket
+	SessionOutcome_GONE                        SessionOutcome = 4 // take: no record
+	SessionOutcome_MOVED                       SessionOutcome = 5 // take: another version than the one read
+	SessionOutcome_UNTRUSTED                   SessionOutcome = 6 // take: of an older era than the cursor's, of another run of the store, or of a life that the cursor's has not become
+)
+
+// Enum value maps for SessionOutcome.
+var (
+	SessionOutcome_name = map[int32]string{
+		0: "SESSION_OUTCOME_UNSPECIFIED",
+		1: "WRITTEN",
+		2: "NEED_WHOLE",
+		3: "TAKEN",
+		4: "GONE",
+		5: "MOVED",
+		6: "UNTRUSTED",
+	}
+	SessionOutcome_value = map[string]int32{
+		"SESSION_OUTCOME_UNSPECIFIED": 0,
+		"WRITTEN":                     1,
+		"NEED_WHOLE":                  2,
+		"TAKEN":                       3,
+		"GONE":                        4,
+		"MOVED":                       5,
+		"UNTRUSTED":                   6,
+	}
+)
+
+func (x SessionOutcome) Enum() *SessionOutcome {
+	p := new(SessionOutcome)
+	*p = x
+	return p
+}
+
+func (x SessionOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SessionOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_presence_v1_presence_proto_enumTypes[0].Descriptor()
+}
+
+func (SessionOutcome) Type() protoreflect.EnumType {
+	return &file_presence_v1_presence_proto_enumTypes[0]
+}
+
+func (x SessionOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SessionOutcome.Descriptor instead.
+func (SessionOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{0}
+}
 
 type Change_Kind int32
 
@@ -59,11 +121,11 @@ func (x Change_Kind) String() string {
 }
 
 func (Change_Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_presence_v1_presence_proto_enumTypes[0].Descriptor()
+	return file_presence_v1_presence_proto_enumTypes[1].Descriptor()
 }
 
 func (Change_Kind) Type() protoreflect.EnumType {
-	return &file_presence_v1_presence_proto_enumTypes[0]
+	return &file_presence_v1_presence_proto_enumTypes[1]
 }
 
 func (x Change_Kind) Number() protoreflect.EnumNumber {
@@ -1431,6 +1493,1401 @@ func (*DropPermissionsResponse) Descriptor() ([]byte, []int) {
 	return file_presence_v1_presence_proto_rawDescGZIP(), []int{26}
 }
 
+// SessionRecord is what another gateway needs to resume a session.
+type SessionRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"` // private id of the session
+	Socket        string                 `protobuf:"bytes,2,opt,name=socket,proto3" json:"socket,omitempty"`   // public id of its socket, kept over a resume
+	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Life          string                 `protobuf:"bytes,4,opt,name=life,proto3" json:"life,omitempty"`     // gateway and incarnation whose socket it is, as the gateway writes them
+	Before        []string               `protobuf:"bytes,5,rep,name=before,proto3" json:"before,omitempty"` // lives that it was taken from, the latest first, at most 8. The owner sends back what he was given
+	Rooms         []string               `protobuf:"bytes,6,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Start         []byte                 `protobuf:"bytes,7,opt,name=start,proto3" json:"start,omitempty"`      // where the session starts, opaque to presence
+	Extra         []byte                 `protobuf:"bytes,8,opt,name=extra,proto3" json:"extra,omitempty"`      // whatever else the gateway needs, opaque to presence
+	Version       uint64                 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"` // set by presence
+	Era           uint64                 `protobuf:"varint,10,opt,name=era,proto3" json:"era,omitempty"`        // of the gateway when it was written
+	Run           string                 `protobuf:"bytes,11,opt,name=run,proto3" json:"run,omitempty"`         // of the store where it was written, set by presence
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionRecord) Reset() {
+	*x = SessionRecord{}
+	mi := &file_presence_v1_presence_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionRecord) ProtoMessage() {}
+
+func (x *SessionRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionRecord.ProtoReflect.Descriptor instead.
+func (*SessionRecord) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SessionRecord) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetLife() string {
+	if x != nil {
+		return x.Life
+	}
+	return ""
+}
+
+func (x *SessionRecord) GetBefore() []string {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *SessionRecord) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *SessionRecord) GetStart() []byte {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *SessionRecord) GetExtra() []byte {
+	if x != nil {
+		return x.Extra
+	}
+	return nil
+}
+
+func (x *SessionRecord) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SessionRecord) GetEra() uint64 {
+	if x != nil {
+		return x.Era
+	}
+	return 0
+}
+
+func (x *SessionRecord) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+type PutSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *SessionRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"` // session, life, before and era always; the rest if `whole`
+	Whole         bool                   `protobuf:"varint,2,opt,name=whole,proto3" json:"whole,omitempty"`
+	Add           []string               `protobuf:"bytes,3,rep,name=add,proto3" json:"add,omitempty"` // rooms, if not `whole`
+	Remove        []string               `protobuf:"bytes,4,rep,name=remove,proto3" json:"remove,omitempty"`
+	Base          uint64                 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`                // version of the writer's last acknowledged write, 0 if none
+	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                   // run of that write, if not `whole`
+	TtlMs         int64                  `protobuf:"varint,7,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"` // the record is kept so long after this write
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSessionRequest) Reset() {
+	*x = PutSessionRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSessionRequest) ProtoMessage() {}
+
+func (x *PutSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSessionRequest.ProtoReflect.Descriptor instead.
+func (*PutSessionRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PutSessionRequest) GetRecord() *SessionRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *PutSessionRequest) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *PutSessionRequest) GetAdd() []string {
+	if x != nil {
+		return x.Add
+	}
+	return nil
+}
+
+func (x *PutSessionRequest) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+func (x *PutSessionRequest) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *PutSessionRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *PutSessionRequest) GetTtlMs() int64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+type PutSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       SessionOutcome         `protobuf:"varint,1,opt,name=outcome,proto3,enum=interlink.presence.v1.SessionOutcome" json:"outcome,omitempty"` // WRITTEN, NEED_WHOLE, TAKEN
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                                           // if WRITTEN
+	Run           string                 `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSessionResponse) Reset() {
+	*x = PutSessionResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSessionResponse) ProtoMessage() {}
+
+func (x *PutSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSessionResponse.ProtoReflect.Descriptor instead.
+func (*PutSessionResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PutSessionResponse) GetOutcome() SessionOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return SessionOutcome_SESSION_OUTCOME_UNSPECIFIED
+}
+
+func (x *PutSessionResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PutSessionResponse) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+type GetSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	CursorLife    string                 `protobuf:"bytes,2,opt,name=cursor_life,json=cursorLife,proto3" json:"cursor_life,omitempty"` // the life that minted the client's cursor; empty: not known, taken for the record's own
+	CursorEra     uint64                 `protobuf:"varint,3,opt,name=cursor_era,json=cursorEra,proto3" json:"cursor_era,omitempty"`   // its era
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSessionRequest) Reset() {
+	*x = GetSessionRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSessionRequest) ProtoMessage() {}
+
+func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
+func (*GetSessionRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *GetSessionRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *GetSessionRequest) GetCursorLife() string {
+	if x != nil {
+		return x.CursorLife
+	}
+	return ""
+}
+
+func (x *GetSessionRequest) GetCursorEra() uint64 {
+	if x != nil {
+		return x.CursorEra
+	}
+	return 0
+}
+
+type GetSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *SessionRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	Run           string                 `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`              // present run of the store that has it
+	Resumable     bool                   `protobuf:"varint,3,opt,name=resumable,proto3" json:"resumable,omitempty"` // whoever has that cursor has no room acknowledged that the record lacks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSessionResponse) Reset() {
+	*x = GetSessionResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSessionResponse) ProtoMessage() {}
+
+func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
+func (*GetSessionResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GetSessionResponse) GetRecord() *SessionRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *GetSessionResponse) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *GetSessionResponse) GetResumable() bool {
+	if x != nil {
+		return x.Resumable
+	}
+	return false
+}
+
+type TakeSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *SessionRecord         `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`    // as it shall be: life is the taker's; before, version and run are not read
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // that was read
+	CursorLife    string                 `protobuf:"bytes,3,opt,name=cursor_life,json=cursorLife,proto3" json:"cursor_life,omitempty"`
+	CursorEra     uint64                 `protobuf:"varint,4,opt,name=cursor_era,json=cursorEra,proto3" json:"cursor_era,omitempty"`
+	TtlMs         int64                  `protobuf:"varint,5,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeSessionRequest) Reset() {
+	*x = TakeSessionRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeSessionRequest) ProtoMessage() {}
+
+func (x *TakeSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeSessionRequest.ProtoReflect.Descriptor instead.
+func (*TakeSessionRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *TakeSessionRequest) GetRecord() *SessionRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *TakeSessionRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TakeSessionRequest) GetCursorLife() string {
+	if x != nil {
+		return x.CursorLife
+	}
+	return ""
+}
+
+func (x *TakeSessionRequest) GetCursorEra() uint64 {
+	if x != nil {
+		return x.CursorEra
+	}
+	return 0
+}
+
+func (x *TakeSessionRequest) GetTtlMs() int64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+type TakeSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       SessionOutcome         `protobuf:"varint,1,opt,name=outcome,proto3,enum=interlink.presence.v1.SessionOutcome" json:"outcome,omitempty"` // WRITTEN, GONE, MOVED, UNTRUSTED
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                                           // if WRITTEN
+	Run           string                 `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TakeSessionResponse) Reset() {
+	*x = TakeSessionResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TakeSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TakeSessionResponse) ProtoMessage() {}
+
+func (x *TakeSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TakeSessionResponse.ProtoReflect.Descriptor instead.
+func (*TakeSessionResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *TakeSessionResponse) GetOutcome() SessionOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return SessionOutcome_SESSION_OUTCOME_UNSPECIFIED
+}
+
+func (x *TakeSessionResponse) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TakeSessionResponse) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+type EndSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Life          string                 `protobuf:"bytes,2,opt,name=life,proto3" json:"life,omitempty"`                 // of the owner; another one's record stays
+	TtlMs         int64                  `protobuf:"varint,3,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"` // 0: remove it now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionRequest) Reset() {
+	*x = EndSessionRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionRequest) ProtoMessage() {}
+
+func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *EndSessionRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *EndSessionRequest) GetLife() string {
+	if x != nil {
+		return x.Life
+	}
+	return ""
+}
+
+func (x *EndSessionRequest) GetTtlMs() int64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+type EndSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ended         bool                   `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionResponse) Reset() {
+	*x = EndSessionResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionResponse) ProtoMessage() {}
+
+func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *EndSessionResponse) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+// InboxEntry is a queued event of one user.
+type InboxEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // of the event: waits once
+	Partition     uint32                 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Offset        int64                  `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	TimeMs        int64                  `protobuf:"varint,5,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // when it was published
+	Record        []byte                 `protobuf:"bytes,6,opt,name=record,proto3" json:"record,omitempty"`                // marshalled interlink.delivery.v1.Record
+	Seq           uint64                 `protobuf:"varint,7,opt,name=seq,proto3" json:"seq,omitempty"`                     // order of arrival in the user's inbox, set by presence
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InboxEntry) Reset() {
+	*x = InboxEntry{}
+	mi := &file_presence_v1_presence_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboxEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboxEntry) ProtoMessage() {}
+
+func (x *InboxEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboxEntry.ProtoReflect.Descriptor instead.
+func (*InboxEntry) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *InboxEntry) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *InboxEntry) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *InboxEntry) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *InboxEntry) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *InboxEntry) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *InboxEntry) GetRecord() []byte {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *InboxEntry) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+type AppendInboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"` // which incarnation of the events topic: offsets of another one mean nothing
+	Entries       []*InboxEntry          `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppendInboxRequest) Reset() {
+	*x = AppendInboxRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppendInboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppendInboxRequest) ProtoMessage() {}
+
+func (x *AppendInboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppendInboxRequest.ProtoReflect.Descriptor instead.
+func (*AppendInboxRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AppendInboxRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *AppendInboxRequest) GetEntries() []*InboxEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type AppendInboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Appended      []*Appended            `protobuf:"bytes,1,rep,name=appended,proto3" json:"appended,omitempty"` // one per entry, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppendInboxResponse) Reset() {
+	*x = AppendInboxResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppendInboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppendInboxResponse) ProtoMessage() {}
+
+func (x *AppendInboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppendInboxResponse.ProtoReflect.Descriptor instead.
+func (*AppendInboxResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AppendInboxResponse) GetAppended() []*Appended {
+	if x != nil {
+		return x.Appended
+	}
+	return nil
+}
+
+type Appended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Added         bool                   `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"` // false: known, or received already
+	Wake          []string               `protobuf:"bytes,2,rep,name=wake,proto3" json:"wake,omitempty"`    // live sessions of the user to which it will not come by itself: they read again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Appended) Reset() {
+	*x = Appended{}
+	mi := &file_presence_v1_presence_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Appended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Appended) ProtoMessage() {}
+
+func (x *Appended) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Appended.ProtoReflect.Descriptor instead.
+func (*Appended) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Appended) GetAdded() bool {
+	if x != nil {
+		return x.Added
+	}
+	return false
+}
+
+func (x *Appended) GetWake() []string {
+	if x != nil {
+		return x.Wake
+	}
+	return nil
+}
+
+type OpenInboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Session       string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	Start         map[uint32]int64       `protobuf:"bytes,4,rep,name=start,proto3" json:"start,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // next offset per partition where live delivery to the session begins
+	Covered       []*Span                `protobuf:"bytes,5,rep,name=covered,proto3" json:"covered,omitempty"`                                                                         // at a resume: what its cursor proves received, from the session's start on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenInboxRequest) Reset() {
+	*x = OpenInboxRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenInboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenInboxRequest) ProtoMessage() {}
+
+func (x *OpenInboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenInboxRequest.ProtoReflect.Descriptor instead.
+func (*OpenInboxRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *OpenInboxRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *OpenInboxRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *OpenInboxRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *OpenInboxRequest) GetStart() map[uint32]int64 {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *OpenInboxRequest) GetCovered() []*Span {
+	if x != nil {
+		return x.Covered
+	}
+	return nil
+}
+
+type OpenInboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenInboxResponse) Reset() {
+	*x = OpenInboxResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenInboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenInboxResponse) ProtoMessage() {}
+
+func (x *OpenInboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenInboxResponse.ProtoReflect.Descriptor instead.
+func (*OpenInboxResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{41}
+}
+
+// Span is the offsets [from, to) of a partition.
+type Span struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	From          int64                  `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            int64                  `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Span) Reset() {
+	*x = Span{}
+	mi := &file_presence_v1_presence_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Span) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Span) ProtoMessage() {}
+
+func (x *Span) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Span.ProtoReflect.Descriptor instead.
+func (*Span) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Span) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Span) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Span) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type CloseInboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Session       string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseInboxRequest) Reset() {
+	*x = CloseInboxRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseInboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseInboxRequest) ProtoMessage() {}
+
+func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
+func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CloseInboxRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *CloseInboxRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *CloseInboxRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+type CloseInboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseInboxResponse) Reset() {
+	*x = CloseInboxResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseInboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseInboxResponse) ProtoMessage() {}
+
+func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
+func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{44}
+}
+
+type ReadInboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Session       string                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	After         uint64                 `protobuf:"varint,4,opt,name=after,proto3" json:"after,omitempty"` // seq of the last entry of the page before, 0 for the first
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"` // entries, default 200
+	Bytes         uint32                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"` // of records, default 1 MiB; one entry always fits
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadInboxRequest) Reset() {
+	*x = ReadInboxRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadInboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadInboxRequest) ProtoMessage() {}
+
+func (x *ReadInboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadInboxRequest.ProtoReflect.Descriptor instead.
+func (*ReadInboxRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ReadInboxRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *ReadInboxRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ReadInboxRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *ReadInboxRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ReadInboxRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ReadInboxRequest) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type ReadInboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*InboxEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadInboxResponse) Reset() {
+	*x = ReadInboxResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadInboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadInboxResponse) ProtoMessage() {}
+
+func (x *ReadInboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadInboxResponse.ProtoReflect.Descriptor instead.
+func (*ReadInboxResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ReadInboxResponse) GetEntries() []*InboxEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ReadInboxResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type ReceiveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Spans         []*Span                `protobuf:"bytes,3,rep,name=spans,proto3" json:"spans,omitempty"` // by pong, or by a cursor
+	Ids           []string               `protobuf:"bytes,4,rep,name=ids,proto3" json:"ids,omitempty"`     // by message:received, where the position is not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiveRequest) Reset() {
+	*x = ReceiveRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiveRequest) ProtoMessage() {}
+
+func (x *ReceiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiveRequest.ProtoReflect.Descriptor instead.
+func (*ReceiveRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ReceiveRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *ReceiveRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ReceiveRequest) GetSpans() []*Span {
+	if x != nil {
+		return x.Spans
+	}
+	return nil
+}
+
+func (x *ReceiveRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+type ReceiveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Received      uint32                 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"` // entries that went
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiveResponse) Reset() {
+	*x = ReceiveResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiveResponse) ProtoMessage() {}
+
+func (x *ReceiveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiveResponse.ProtoReflect.Descriptor instead.
+func (*ReceiveResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ReceiveResponse) GetReceived() uint32 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
 var File_presence_v1_presence_proto protoreflect.FileDescriptor
 
 const file_presence_v1_presence_proto_rawDesc = "" +
@@ -1524,7 +2981,123 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\x16DropPermissionsRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05users\x18\x02 \x03(\tR\x05users\"\x19\n" +
-	"\x17DropPermissionsResponse2\xf2\b\n" +
+	"\x17DropPermissionsResponse\"\x81\x02\n" +
+	"\rSessionRecord\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
+	"\x06socket\x18\x02 \x01(\tR\x06socket\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x12\n" +
+	"\x04life\x18\x04 \x01(\tR\x04life\x12\x16\n" +
+	"\x06before\x18\x05 \x03(\tR\x06before\x12\x14\n" +
+	"\x05rooms\x18\x06 \x03(\tR\x05rooms\x12\x14\n" +
+	"\x05start\x18\a \x01(\fR\x05start\x12\x14\n" +
+	"\x05extra\x18\b \x01(\fR\x05extra\x12\x18\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\x12\x10\n" +
+	"\x03era\x18\n" +
+	" \x01(\x04R\x03era\x12\x10\n" +
+	"\x03run\x18\v \x01(\tR\x03run\"\xce\x01\n" +
+	"\x11PutSessionRequest\x12<\n" +
+	"\x06record\x18\x01 \x01(\v2$.interlink.presence.v1.SessionRecordR\x06record\x12\x14\n" +
+	"\x05whole\x18\x02 \x01(\bR\x05whole\x12\x10\n" +
+	"\x03add\x18\x03 \x03(\tR\x03add\x12\x16\n" +
+	"\x06remove\x18\x04 \x03(\tR\x06remove\x12\x12\n" +
+	"\x04base\x18\x05 \x01(\x04R\x04base\x12\x10\n" +
+	"\x03run\x18\x06 \x01(\tR\x03run\x12\x15\n" +
+	"\x06ttl_ms\x18\a \x01(\x03R\x05ttlMs\"\x81\x01\n" +
+	"\x12PutSessionResponse\x12?\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2%.interlink.presence.v1.SessionOutcomeR\aoutcome\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\"m\n" +
+	"\x11GetSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x1f\n" +
+	"\vcursor_life\x18\x02 \x01(\tR\n" +
+	"cursorLife\x12\x1d\n" +
+	"\n" +
+	"cursor_era\x18\x03 \x01(\x04R\tcursorEra\"\x82\x01\n" +
+	"\x12GetSessionResponse\x12<\n" +
+	"\x06record\x18\x01 \x01(\v2$.interlink.presence.v1.SessionRecordR\x06record\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\tR\x03run\x12\x1c\n" +
+	"\tresumable\x18\x03 \x01(\bR\tresumable\"\xc3\x01\n" +
+	"\x12TakeSessionRequest\x12<\n" +
+	"\x06record\x18\x01 \x01(\v2$.interlink.presence.v1.SessionRecordR\x06record\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1f\n" +
+	"\vcursor_life\x18\x03 \x01(\tR\n" +
+	"cursorLife\x12\x1d\n" +
+	"\n" +
+	"cursor_era\x18\x04 \x01(\x04R\tcursorEra\x12\x15\n" +
+	"\x06ttl_ms\x18\x05 \x01(\x03R\x05ttlMs\"\x82\x01\n" +
+	"\x13TakeSessionResponse\x12?\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2%.interlink.presence.v1.SessionOutcomeR\aoutcome\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\"X\n" +
+	"\x11EndSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\x12\x12\n" +
+	"\x04life\x18\x02 \x01(\tR\x04life\x12\x15\n" +
+	"\x06ttl_ms\x18\x03 \x01(\x03R\x05ttlMs\"*\n" +
+	"\x12EndSessionResponse\x12\x14\n" +
+	"\x05ended\x18\x01 \x01(\bR\x05ended\"\xa9\x01\n" +
+	"\n" +
+	"InboxEntry\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12\x17\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\x12\x16\n" +
+	"\x06record\x18\x06 \x01(\fR\x06record\x12\x10\n" +
+	"\x03seq\x18\a \x01(\x04R\x03seq\"c\n" +
+	"\x12AppendInboxRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12;\n" +
+	"\aentries\x18\x02 \x03(\v2!.interlink.presence.v1.InboxEntryR\aentries\"R\n" +
+	"\x13AppendInboxResponse\x12;\n" +
+	"\bappended\x18\x01 \x03(\v2\x1f.interlink.presence.v1.AppendedR\bappended\"4\n" +
+	"\bAppended\x12\x14\n" +
+	"\x05added\x18\x01 \x01(\bR\x05added\x12\x12\n" +
+	"\x04wake\x18\x02 \x03(\tR\x04wake\"\x8d\x02\n" +
+	"\x10OpenInboxRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x18\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12H\n" +
+	"\x05start\x18\x04 \x03(\v22.interlink.presence.v1.OpenInboxRequest.StartEntryR\x05start\x125\n" +
+	"\acovered\x18\x05 \x03(\v2\x1b.interlink.presence.v1.SpanR\acovered\x1a8\n" +
+	"\n" +
+	"StartEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x13\n" +
+	"\x11OpenInboxResponse\"H\n" +
+	"\x04Span\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x03R\x02to\"S\n" +
+	"\x11CloseInboxRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x18\n" +
+	"\asession\x18\x03 \x01(\tR\asession\"\x14\n" +
+	"\x12CloseInboxResponse\"\x94\x01\n" +
+	"\x10ReadInboxRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x18\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\x04R\x05after\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\rR\x05bytes\"d\n" +
+	"\x11ReadInboxResponse\x12;\n" +
+	"\aentries\x18\x01 \x03(\v2!.interlink.presence.v1.InboxEntryR\aentries\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"{\n" +
+	"\x0eReceiveRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x121\n" +
+	"\x05spans\x18\x03 \x03(\v2\x1b.interlink.presence.v1.SpanR\x05spans\x12\x10\n" +
+	"\x03ids\x18\x04 \x03(\tR\x03ids\"-\n" +
+	"\x0fReceiveResponse\x12\x1a\n" +
+	"\breceived\x18\x01 \x01(\rR\breceived*}\n" +
+	"\x0eSessionOutcome\x12\x1f\n" +
+	"\x1bSESSION_OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
+	"\aWRITTEN\x10\x01\x12\x0e\n" +
+	"\n" +
+	"NEED_WHOLE\x10\x02\x12\t\n" +
+	"\x05TAKEN\x10\x03\x12\b\n" +
+	"\x04GONE\x10\x04\x12\t\n" +
+	"\x05MOVED\x10\x05\x12\r\n" +
+	"\tUNTRUSTED\x10\x062\xe4\x0f\n" +
 	"\bPresence\x12R\n" +
 	"\x05Renew\x12#.interlink.presence.v1.RenewRequest\x1a$.interlink.presence.v1.RenewResponse\x12X\n" +
 	"\aRelease\x12%.interlink.presence.v1.ReleaseRequest\x1a&.interlink.presence.v1.ReleaseResponse\x12[\n" +
@@ -1537,7 +3110,20 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\aGetBase\x12%.interlink.presence.v1.GetBaseRequest\x1a&.interlink.presence.v1.GetBaseResponse\x12m\n" +
 	"\x0eGetPermissions\x12,.interlink.presence.v1.GetPermissionsRequest\x1a-.interlink.presence.v1.GetPermissionsResponse\x12j\n" +
 	"\rPutPermission\x12+.interlink.presence.v1.PutPermissionRequest\x1a,.interlink.presence.v1.PutPermissionResponse\x12p\n" +
-	"\x0fDropPermissions\x12-.interlink.presence.v1.DropPermissionsRequest\x1a..interlink.presence.v1.DropPermissionsResponseB=Z;github.com/edumatrix/interlink/proto/presence/v1;presencev1b\x06proto3"
+	"\x0fDropPermissions\x12-.interlink.presence.v1.DropPermissionsRequest\x1a..interlink.presence.v1.DropPermissionsResponse\x12a\n" +
+	"\n" +
+	"PutSession\x12(.interlink.presence.v1.PutSessionRequest\x1a).interlink.presence.v1.PutSessionResponse\x12a\n" +
+	"\n" +
+	"GetSession\x12(.interlink.presence.v1.GetSessionRequest\x1a).interlink.presence.v1.GetSessionResponse\x12d\n" +
+	"\vTakeSession\x12).interlink.presence.v1.TakeSessionRequest\x1a*.interlink.presence.v1.TakeSessionResponse\x12a\n" +
+	"\n" +
+	"EndSession\x12(.interlink.presence.v1.EndSessionRequest\x1a).interlink.presence.v1.EndSessionResponse\x12d\n" +
+	"\vAppendInbox\x12).interlink.presence.v1.AppendInboxRequest\x1a*.interlink.presence.v1.AppendInboxResponse\x12^\n" +
+	"\tOpenInbox\x12'.interlink.presence.v1.OpenInboxRequest\x1a(.interlink.presence.v1.OpenInboxResponse\x12a\n" +
+	"\n" +
+	"CloseInbox\x12(.interlink.presence.v1.CloseInboxRequest\x1a).interlink.presence.v1.CloseInboxResponse\x12^\n" +
+	"\tReadInbox\x12'.interlink.presence.v1.ReadInboxRequest\x1a(.interlink.presence.v1.ReadInboxResponse\x12X\n" +
+	"\aReceive\x12%.interlink.presence.v1.ReceiveRequest\x1a&.interlink.presence.v1.ReceiveResponseB=Z;github.com/edumatrix/interlink/proto/presence/v1;presencev1b\x06proto3"
 
 var (
 	file_presence_v1_presence_proto_rawDescOnce sync.Once
@@ -1551,76 +3137,129 @@ func file_presence_v1_presence_proto_rawDescGZIP() []byte {
 	return file_presence_v1_presence_proto_rawDescData
 }
 
-var file_presence_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_presence_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_presence_v1_presence_proto_goTypes = []any{
-	(Change_Kind)(0),                // 0: interlink.presence.v1.Change.Kind
-	(*RenewRequest)(nil),            // 1: interlink.presence.v1.RenewRequest
-	(*RenewResponse)(nil),           // 2: interlink.presence.v1.RenewResponse
-	(*ReleaseRequest)(nil),          // 3: interlink.presence.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 4: interlink.presence.v1.ReleaseResponse
-	(*GatewaysRequest)(nil),         // 5: interlink.presence.v1.GatewaysRequest
-	(*GatewaysResponse)(nil),        // 6: interlink.presence.v1.GatewaysResponse
-	(*Gateway)(nil),                 // 7: interlink.presence.v1.Gateway
-	(*SyncRequest)(nil),             // 8: interlink.presence.v1.SyncRequest
-	(*Change)(nil),                  // 9: interlink.presence.v1.Change
-	(*SyncResponse)(nil),            // 10: interlink.presence.v1.SyncResponse
-	(*SetStatusRequest)(nil),        // 11: interlink.presence.v1.SetStatusRequest
-	(*SetStatusResponse)(nil),       // 12: interlink.presence.v1.SetStatusResponse
-	(*QueryRequest)(nil),            // 13: interlink.presence.v1.QueryRequest
-	(*QueryResponse)(nil),           // 14: interlink.presence.v1.QueryResponse
-	(*State)(nil),                   // 15: interlink.presence.v1.State
-	(*TypingRequest)(nil),           // 16: interlink.presence.v1.TypingRequest
-	(*TypingResponse)(nil),          // 17: interlink.presence.v1.TypingResponse
-	(*PutBaseRequest)(nil),          // 18: interlink.presence.v1.PutBaseRequest
-	(*PutBaseResponse)(nil),         // 19: interlink.presence.v1.PutBaseResponse
-	(*GetBaseRequest)(nil),          // 20: interlink.presence.v1.GetBaseRequest
-	(*GetBaseResponse)(nil),         // 21: interlink.presence.v1.GetBaseResponse
-	(*GetPermissionsRequest)(nil),   // 22: interlink.presence.v1.GetPermissionsRequest
-	(*GetPermissionsResponse)(nil),  // 23: interlink.presence.v1.GetPermissionsResponse
-	(*PutPermissionRequest)(nil),    // 24: interlink.presence.v1.PutPermissionRequest
-	(*PutPermissionResponse)(nil),   // 25: interlink.presence.v1.PutPermissionResponse
-	(*DropPermissionsRequest)(nil),  // 26: interlink.presence.v1.DropPermissionsRequest
-	(*DropPermissionsResponse)(nil), // 27: interlink.presence.v1.DropPermissionsResponse
-	nil,                             // 28: interlink.presence.v1.QueryResponse.UsersEntry
-	nil,                             // 29: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	(SessionOutcome)(0),             // 0: interlink.presence.v1.SessionOutcome
+	(Change_Kind)(0),                // 1: interlink.presence.v1.Change.Kind
+	(*RenewRequest)(nil),            // 2: interlink.presence.v1.RenewRequest
+	(*RenewResponse)(nil),           // 3: interlink.presence.v1.RenewResponse
+	(*ReleaseRequest)(nil),          // 4: interlink.presence.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 5: interlink.presence.v1.ReleaseResponse
+	(*GatewaysRequest)(nil),         // 6: interlink.presence.v1.GatewaysRequest
+	(*GatewaysResponse)(nil),        // 7: interlink.presence.v1.GatewaysResponse
+	(*Gateway)(nil),                 // 8: interlink.presence.v1.Gateway
+	(*SyncRequest)(nil),             // 9: interlink.presence.v1.SyncRequest
+	(*Change)(nil),                  // 10: interlink.presence.v1.Change
+	(*SyncResponse)(nil),            // 11: interlink.presence.v1.SyncResponse
+	(*SetStatusRequest)(nil),        // 12: interlink.presence.v1.SetStatusRequest
+	(*SetStatusResponse)(nil),       // 13: interlink.presence.v1.SetStatusResponse
+	(*QueryRequest)(nil),            // 14: interlink.presence.v1.QueryRequest
+	(*QueryResponse)(nil),           // 15: interlink.presence.v1.QueryResponse
+	(*State)(nil),                   // 16: interlink.presence.v1.State
+	(*TypingRequest)(nil),           // 17: interlink.presence.v1.TypingRequest
+	(*TypingResponse)(nil),          // 18: interlink.presence.v1.TypingResponse
+	(*PutBaseRequest)(nil),          // 19: interlink.presence.v1.PutBaseRequest
+	(*PutBaseResponse)(nil),         // 20: interlink.presence.v1.PutBaseResponse
+	(*GetBaseRequest)(nil),          // 21: interlink.presence.v1.GetBaseRequest
+	(*GetBaseResponse)(nil),         // 22: interlink.presence.v1.GetBaseResponse
+	(*GetPermissionsRequest)(nil),   // 23: interlink.presence.v1.GetPermissionsRequest
+	(*GetPermissionsResponse)(nil),  // 24: interlink.presence.v1.GetPermissionsResponse
+	(*PutPermissionRequest)(nil),    // 25: interlink.presence.v1.PutPermissionRequest
+	(*PutPermissionResponse)(nil),   // 26: interlink.presence.v1.PutPermissionResponse
+	(*DropPermissionsRequest)(nil),  // 27: interlink.presence.v1.DropPermissionsRequest
+	(*DropPermissionsResponse)(nil), // 28: interlink.presence.v1.DropPermissionsResponse
+	(*SessionRecord)(nil),           // 29: interlink.presence.v1.SessionRecord
+	(*PutSessionRequest)(nil),       // 30: interlink.presence.v1.PutSessionRequest
+	(*PutSessionResponse)(nil),      // 31: interlink.presence.v1.PutSessionResponse
+	(*GetSessionRequest)(nil),       // 32: interlink.presence.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),      // 33: interlink.presence.v1.GetSessionResponse
+	(*TakeSessionRequest)(nil),      // 34: interlink.presence.v1.TakeSessionRequest
+	(*TakeSessionResponse)(nil),     // 35: interlink.presence.v1.TakeSessionResponse
+	(*EndSessionRequest)(nil),       // 36: interlink.presence.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 37: interlink.presence.v1.EndSessionResponse
+	(*InboxEntry)(nil),              // 38: interlink.presence.v1.InboxEntry
+	(*AppendInboxRequest)(nil),      // 39: interlink.presence.v1.AppendInboxRequest
+	(*AppendInboxResponse)(nil),     // 40: interlink.presence.v1.AppendInboxResponse
+	(*Appended)(nil),                // 41: interlink.presence.v1.Appended
+	(*OpenInboxRequest)(nil),        // 42: interlink.presence.v1.OpenInboxRequest
+	(*OpenInboxResponse)(nil),       // 43: interlink.presence.v1.OpenInboxResponse
+	(*Span)(nil),                    // 44: interlink.presence.v1.Span
+	(*CloseInboxRequest)(nil),       // 45: interlink.presence.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 46: interlink.presence.v1.CloseInboxResponse
+	(*ReadInboxRequest)(nil),        // 47: interlink.presence.v1.ReadInboxRequest
+	(*ReadInboxResponse)(nil),       // 48: interlink.presence.v1.ReadInboxResponse
+	(*ReceiveRequest)(nil),          // 49: interlink.presence.v1.ReceiveRequest
+	(*ReceiveResponse)(nil),         // 50: interlink.presence.v1.ReceiveResponse
+	nil,                             // 51: interlink.presence.v1.QueryResponse.UsersEntry
+	nil,                             // 52: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	nil,                             // 53: interlink.presence.v1.OpenInboxRequest.StartEntry
 }
 var file_presence_v1_presence_proto_depIdxs = []int32{
-	7,  // 0: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
-	9,  // 1: interlink.presence.v1.SyncRequest.changes:type_name -> interlink.presence.v1.Change
-	0,  // 2: interlink.presence.v1.Change.kind:type_name -> interlink.presence.v1.Change.Kind
-	28, // 3: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
-	29, // 4: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	15, // 5: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
-	1,  // 6: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
-	3,  // 7: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
-	5,  // 8: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
-	8,  // 9: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
-	11, // 10: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
-	13, // 11: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
-	16, // 12: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
-	18, // 13: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
-	20, // 14: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
-	22, // 15: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
-	24, // 16: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
-	26, // 17: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
-	2,  // 18: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
-	4,  // 19: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
-	6,  // 20: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
-	10, // 21: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
-	12, // 22: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
-	14, // 23: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
-	17, // 24: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
-	19, // 25: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
-	21, // 26: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
-	23, // 27: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
-	25, // 28: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
-	27, // 29: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
-	18, // [18:30] is the sub-list for method output_type
-	6,  // [6:18] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	8,  // 0: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
+	10, // 1: interlink.presence.v1.SyncRequest.changes:type_name -> interlink.presence.v1.Change
+	1,  // 2: interlink.presence.v1.Change.kind:type_name -> interlink.presence.v1.Change.Kind
+	51, // 3: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
+	52, // 4: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	29, // 5: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	0,  // 6: interlink.presence.v1.PutSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
+	29, // 7: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
+	29, // 8: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	0,  // 9: interlink.presence.v1.TakeSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
+	38, // 10: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
+	41, // 11: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
+	53, // 12: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
+	44, // 13: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
+	38, // 14: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
+	44, // 15: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
+	16, // 16: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
+	2,  // 17: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
+	4,  // 18: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
+	6,  // 19: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
+	9,  // 20: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
+	12, // 21: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
+	14, // 22: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
+	17, // 23: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
+	19, // 24: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
+	21, // 25: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
+	23, // 26: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
+	25, // 27: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
+	27, // 28: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
+	30, // 29: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
+	32, // 30: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
+	34, // 31: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
+	36, // 32: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
+	39, // 33: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
+	42, // 34: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
+	45, // 35: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
+	47, // 36: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
+	49, // 37: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
+	3,  // 38: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
+	5,  // 39: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
+	7,  // 40: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
+	11, // 41: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
+	13, // 42: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
+	15, // 43: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
+	18, // 44: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
+	20, // 45: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
+	22, // 46: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
+	24, // 47: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
+	26, // 48: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
+	28, // 49: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
+	31, // 50: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
+	33, // 51: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
+	35, // 52: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
+	37, // 53: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
+	40, // 54: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
+	43, // 55: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
+	46, // 56: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
+	48, // 57: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
+	50, // 58: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
+	38, // [38:59] is the sub-list for method output_type
+	17, // [17:38] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_presence_v1_presence_proto_init() }
@@ -1633,8 +3272,8 @@ func file_presence_v1_presence_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_presence_v1_presence_proto_rawDesc), len(file_presence_v1_presence_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   29,
+			NumEnums:      2,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

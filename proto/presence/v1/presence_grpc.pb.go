@@ -4,7 +4,8 @@
 // - protoc             (unknown)
 // source: presence/v1/presence.proto
 
-// Package interlink.presence.v1 owns Redis: leases, online and typing state, cursor bases, the permission cache.
+// Package interlink.presence.v1 owns Redis: leases, online and typing state, cursor bases, the permission cache,
+// session records and inboxes.
 
 package presencev1
 
@@ -33,6 +34,15 @@ const (
 	Presence_GetPermissions_FullMethodName  = "/interlink.presence.v1.Presence/GetPermissions"
 	Presence_PutPermission_FullMethodName   = "/interlink.presence.v1.Presence/PutPermission"
 	Presence_DropPermissions_FullMethodName = "/interlink.presence.v1.Presence/DropPermissions"
+	Presence_PutSession_FullMethodName      = "/interlink.presence.v1.Presence/PutSession"
+	Presence_GetSession_FullMethodName      = "/interlink.presence.v1.Presence/GetSession"
+	Presence_TakeSession_FullMethodName     = "/interlink.presence.v1.Presence/TakeSession"
+	Presence_EndSession_FullMethodName      = "/interlink.presence.v1.Presence/EndSession"
+	Presence_AppendInbox_FullMethodName     = "/interlink.presence.v1.Presence/AppendInbox"
+	Presence_OpenInbox_FullMethodName       = "/interlink.presence.v1.Presence/OpenInbox"
+	Presence_CloseInbox_FullMethodName      = "/interlink.presence.v1.Presence/CloseInbox"
+	Presence_ReadInbox_FullMethodName       = "/interlink.presence.v1.Presence/ReadInbox"
+	Presence_Receive_FullMethodName         = "/interlink.presence.v1.Presence/Receive"
 )
 
 // PresenceClient is the client API for Presence service.
@@ -40,7 +50,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type PresenceClient interface {
 	// Renew claims or renews the gateway's lease, which covers all its sockets.
-	// `forgotten` means that the store did not know the lease (first call, expiry, flush): send every socket again with Sync.full.
+	// `forgotten` means that the store does not know the gateway's sockets (first call, expiry, flush, another run of the store):
+	// send every socket again with Sync.full. It stays set until that is done, also for a gateway without sockets.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
 	// Release ends a lease at once; its sockets go through the grace as after a crash, unless they left before.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
@@ -64,6 +75,26 @@ type PresenceClient interface {
 	PutPermission(ctx context.Context, in *PutPermissionRequest, opts ...grpc.CallOption) (*PutPermissionResponse, error)
 	// DropPermissions forgets cached answers, after membership.changed.
 	DropPermissions(ctx context.Context, in *DropPermissionsRequest, opts ...grpc.CallOption) (*DropPermissionsResponse, error)
+	// PutSession writes a session record by compare-and-set: a delta onto the writer's own last write, else the whole.
+	// A call that failed may have been done: the next write is whole.
+	PutSession(ctx context.Context, in *PutSessionRequest, opts ...grpc.CallOption) (*PutSessionResponse, error)
+	// GetSession reads a session record. NOT_FOUND if there is none.
+	GetSession(ctx context.Context, in *GetSessionRequest, opts ...grpc.CallOption) (*GetSessionResponse, error)
+	// TakeSession gives a session to another life of a gateway, at a resume. Of two that have read the same version one wins.
+	TakeSession(ctx context.Context, in *TakeSessionRequest, opts ...grpc.CallOption) (*TakeSessionResponse, error)
+	// EndSession lets a record of one's own expire sooner, or removes it.
+	EndSession(ctx context.Context, in *EndSessionRequest, opts ...grpc.CallOption) (*EndSessionResponse, error)
+	// AppendInbox keeps queued events for their users, brought by the inbox consumer in the order of each partition.
+	// Bringing an event again changes nothing, so after an error the whole call is repeated.
+	AppendInbox(ctx context.Context, in *AppendInboxRequest, opts ...grpc.CallOption) (*AppendInboxResponse, error)
+	// OpenInbox makes a session live with the position where it starts: what lies before is to be read, what follows comes live.
+	OpenInbox(ctx context.Context, in *OpenInboxRequest, opts ...grpc.CallOption) (*OpenInboxResponse, error)
+	// CloseInbox ends a session.
+	CloseInbox(ctx context.Context, in *CloseInboxRequest, opts ...grpc.CallOption) (*CloseInboxResponse, error)
+	// ReadInbox returns what waits before the session's start, in order of arrival, in pages.
+	ReadInbox(ctx context.Context, in *ReadInboxRequest, opts ...grpc.CallOption) (*ReadInboxResponse, error)
+	// Receive removes what one of the user's sockets has. What has not been appended yet leaves a tombstone for it.
+	Receive(ctx context.Context, in *ReceiveRequest, opts ...grpc.CallOption) (*ReceiveResponse, error)
 }
 
 type presenceClient struct {
@@ -194,12 +225,103 @@ func (c *presenceClient) DropPermissions(ctx context.Context, in *DropPermission
 	return out, nil
 }
 
+func (c *presenceClient) PutSession(ctx context.Context, in *PutSessionRequest, opts ...grpc.CallOption) (*PutSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutSessionResponse)
+	err := c.cc.Invoke(ctx, Presence_PutSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) GetSession(ctx context.Context, in *GetSessionRequest, opts ...grpc.CallOption) (*GetSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSessionResponse)
+	err := c.cc.Invoke(ctx, Presence_GetSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) TakeSession(ctx context.Context, in *TakeSessionRequest, opts ...grpc.CallOption) (*TakeSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TakeSessionResponse)
+	err := c.cc.Invoke(ctx, Presence_TakeSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) EndSession(ctx context.Context, in *EndSessionRequest, opts ...grpc.CallOption) (*EndSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndSessionResponse)
+	err := c.cc.Invoke(ctx, Presence_EndSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) AppendInbox(ctx context.Context, in *AppendInboxRequest, opts ...grpc.CallOption) (*AppendInboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AppendInboxResponse)
+	err := c.cc.Invoke(ctx, Presence_AppendInbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) OpenInbox(ctx context.Context, in *OpenInboxRequest, opts ...grpc.CallOption) (*OpenInboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenInboxResponse)
+	err := c.cc.Invoke(ctx, Presence_OpenInbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) CloseInbox(ctx context.Context, in *CloseInboxRequest, opts ...grpc.CallOption) (*CloseInboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseInboxResponse)
+	err := c.cc.Invoke(ctx, Presence_CloseInbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) ReadInbox(ctx context.Context, in *ReadInboxRequest, opts ...grpc.CallOption) (*ReadInboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadInboxResponse)
+	err := c.cc.Invoke(ctx, Presence_ReadInbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *presenceClient) Receive(ctx context.Context, in *ReceiveRequest, opts ...grpc.CallOption) (*ReceiveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReceiveResponse)
+	err := c.cc.Invoke(ctx, Presence_Receive_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PresenceServer is the server API for Presence service.
 // All implementations must embed UnimplementedPresenceServer
 // for forward compatibility.
 type PresenceServer interface {
 	// Renew claims or renews the gateway's lease, which covers all its sockets.
-	// `forgotten` means that the store did not know the lease (first call, expiry, flush): send every socket again with Sync.full.
+	// `forgotten` means that the store does not know the gateway's sockets (first call, expiry, flush, another run of the store):
+	// send every socket again with Sync.full. It stays set until that is done, also for a gateway without sockets.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	// Release ends a lease at once; its sockets go through the grace as after a crash, unless they left before.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
@@ -223,6 +345,26 @@ type PresenceServer interface {
 	PutPermission(context.Context, *PutPermissionRequest) (*PutPermissionResponse, error)
 	// DropPermissions forgets cached answers, after membership.changed.
 	DropPermissions(context.Context, *DropPermissionsRequest) (*DropPermissionsResponse, error)
+	// PutSession writes a session record by compare-and-set: a delta onto the writer's own last write, else the whole.
+	// A call that failed may have been done: the next write is whole.
+	PutSession(context.Context, *PutSessionRequest) (*PutSessionResponse, error)
+	// GetSession reads a session record. NOT_FOUND if there is none.
+	GetSession(context.Context, *GetSessionRequest) (*GetSessionResponse, error)
+	// TakeSession gives a session to another life of a gateway, at a resume. Of two that have read the same version one wins.
+	TakeSession(context.Context, *TakeSessionRequest) (*TakeSessionResponse, error)
+	// EndSession lets a record of one's own expire sooner, or removes it.
+	EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error)
+	// AppendInbox keeps queued events for their users, brought by the inbox consumer in the order of each partition.
+	// Bringing an event again changes nothing, so after an error the whole call is repeated.
+	AppendInbox(context.Context, *AppendInboxRequest) (*AppendInboxResponse, error)
+	// OpenInbox makes a session live with the position where it starts: what lies before is to be read, what follows comes live.
+	OpenInbox(context.Context, *OpenInboxRequest) (*OpenInboxResponse, error)
+	// CloseInbox ends a session.
+	CloseInbox(context.Context, *CloseInboxRequest) (*CloseInboxResponse, error)
+	// ReadInbox returns what waits before the session's start, in order of arrival, in pages.
+	ReadInbox(context.Context, *ReadInboxRequest) (*ReadInboxResponse, error)
+	// Receive removes what one of the user's sockets has. What has not been appended yet leaves a tombstone for it.
+	Receive(context.Context, *ReceiveRequest) (*ReceiveResponse, error)
 	mustEmbedUnimplementedPresenceServer()
 }
 
@@ -268,6 +410,33 @@ func (UnimplementedPresenceServer) PutPermission(context.Context, *PutPermission
 }
 func (UnimplementedPresenceServer) DropPermissions(context.Context, *DropPermissionsRequest) (*DropPermissionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropPermissions not implemented")
+}
+func (UnimplementedPresenceServer) PutSession(context.Context, *PutSessionRequest) (*PutSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutSession not implemented")
+}
+func (UnimplementedPresenceServer) GetSession(context.Context, *GetSessionRequest) (*GetSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSession not implemented")
+}
+func (UnimplementedPresenceServer) TakeSession(context.Context, *TakeSessionRequest) (*TakeSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TakeSession not implemented")
+}
+func (UnimplementedPresenceServer) EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndSession not implemented")
+}
+func (UnimplementedPresenceServer) AppendInbox(context.Context, *AppendInboxRequest) (*AppendInboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AppendInbox not implemented")
+}
+func (UnimplementedPresenceServer) OpenInbox(context.Context, *OpenInboxRequest) (*OpenInboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenInbox not implemented")
+}
+func (UnimplementedPresenceServer) CloseInbox(context.Context, *CloseInboxRequest) (*CloseInboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseInbox not implemented")
+}
+func (UnimplementedPresenceServer) ReadInbox(context.Context, *ReadInboxRequest) (*ReadInboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadInbox not implemented")
+}
+func (UnimplementedPresenceServer) Receive(context.Context, *ReceiveRequest) (*ReceiveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Receive not implemented")
 }
 func (UnimplementedPresenceServer) mustEmbedUnimplementedPresenceServer() {}
 func (UnimplementedPresenceServer) testEmbeddedByValue()                  {}
@@ -506,6 +675,168 @@ func _Presence_DropPermissions_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Presence_PutSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).PutSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_PutSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).PutSession(ctx, req.(*PutSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_GetSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).GetSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_GetSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).GetSession(ctx, req.(*GetSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_TakeSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TakeSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).TakeSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_TakeSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).TakeSession(ctx, req.(*TakeSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_EndSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).EndSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_EndSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).EndSession(ctx, req.(*EndSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_AppendInbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AppendInboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).AppendInbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_AppendInbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).AppendInbox(ctx, req.(*AppendInboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_OpenInbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenInboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).OpenInbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_OpenInbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).OpenInbox(ctx, req.(*OpenInboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_CloseInbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseInboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).CloseInbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_CloseInbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).CloseInbox(ctx, req.(*CloseInboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_ReadInbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadInboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).ReadInbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_ReadInbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).ReadInbox(ctx, req.(*ReadInboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Presence_Receive_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReceiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).Receive(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_Receive_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).Receive(ctx, req.(*ReceiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Presence_ServiceDesc is the grpc.ServiceDesc for Presence service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -560,6 +891,42 @@ var Presence_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DropPermissions",
 			Handler:    _Presence_DropPermissions_Handler,
+		},
+		{
+			MethodName: "PutSession",
+			Handler:    _Presence_PutSession_Handler,
+		},
+		{
+			MethodName: "GetSession",
+			Handler:    _Presence_GetSession_Handler,
+		},
+		{
+			MethodName: "TakeSession",
+			Handler:    _Presence_TakeSession_Handler,
+		},
+		{
+			MethodName: "EndSession",
+			Handler:    _Presence_EndSession_Handler,
+		},
+		{
+			MethodName: "AppendInbox",
+			Handler:    _Presence_AppendInbox_Handler,
+		},
+		{
+			MethodName: "OpenInbox",
+			Handler:    _Presence_OpenInbox_Handler,
+		},
+		{
+			MethodName: "CloseInbox",
+			Handler:    _Presence_CloseInbox_Handler,
+		},
+		{
+			MethodName: "ReadInbox",
+			Handler:    _Presence_ReadInbox_Handler,
+		},
+		{
+			MethodName: "Receive",
+			Handler:    _Presence_Receive_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -32,6 +32,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error {
 		return every(ctx, s.o.TypingTick, func() { s.lookAtTyping(ctx) })
 	})
+	group.Go(func() error {
+		return every(ctx, s.o.InboxTick, func() { s.lookAtInboxes(ctx) })
+	})
 	return group.Wait()
 }
 

@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
 
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
@@ -28,9 +31,31 @@ type world struct {
 
 // ears hears what is told and notes when.
 type ears struct {
-	mu      sync.Mutex // guards both
+	mu      sync.Mutex // guards everything below
 	events  []heard
 	records []string
+	away    bool // Publish fails
+}
+
+// Publish takes what must reach Kafka.
+func (e *ears) Publish(_ context.Context, in *emitv1.PublishRequest, _ ...grpc.CallOption) (*emitv1.PublishResponse, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.away {
+		return nil, errors.New("routers are away")
+	}
+	out := &emitv1.PublishResponse{}
+	for _, entry := range in.GetEntries() {
+		e.records = append(e.records, entry.GetTopic()+" "+string(entry.GetKey())+" "+string(entry.GetValue()))
+		out.Results = append(out.Results, &emitv1.Result{})
+	}
+	return out, nil
+}
+
+func (e *ears) leave(away bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.away = away
 }
 
 type heard struct {
@@ -85,7 +110,7 @@ func newWorld(t *testing.T, pods int) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for range pods {
-		s := service.New(service.Options{Store: w.store, Tell: w.ears})
+		s := service.New(service.Options{Store: w.store, Tell: w.ears, Publish: w.ears.Publish})
 		w.pods = append(w.pods, s)
 		running.Go(func() { _ = s.Run(ctx) })
 	}

@@ -12,6 +12,8 @@ type Metrics struct {
 	expired       prometheus.Counter
 	skipped       prometheus.Counter
 	storeFailures prometheus.Counter
+	undelivered   prometheus.Counter
+	inboxEntries  prometheus.Gauge
 	told, dropped *prometheus.CounterVec
 }
 
@@ -33,8 +35,11 @@ func NewMetrics() *Metrics {
 		expired:       counter("expired_total", "Sockets removed because their grace or their gateway's lease was over."),
 		skipped:       counter("skipped_changes_total", "Changes of sockets that named no usable user or socket."),
 		storeFailures: counter("store_failures_total", "Calls to the store that failed or took too long."),
-		told:          vector("told_total", "Events and lifecycle records handed to the routers."),
-		dropped:       vector("dropped_total", "Events and lifecycle records given up: too old or too many while the routers were away."),
+		undelivered:   counter("undelivered_total", "Queued events reported because their user did not receive them in time."),
+		inboxEntries: prometheus.NewGauge(prometheus.GaugeOpts{Name: "interlink_presence_inbox_entries",
+			Help: "Events that wait in inboxes, in all of the store: every pod says the same."}),
+		told:    vector("told_total", "Events and lifecycle records handed to the routers."),
+		dropped: vector("dropped_total", "Events and lifecycle records given up: too old or too many while the routers were away."),
 	}
 }
 
@@ -46,7 +51,7 @@ func (m *Metrics) Register(r prometheus.Registerer, away func() bool) error {
 		}
 		return 1
 	})
-	for _, c := range []prometheus.Collector{m.users, m.expired, m.skipped, m.storeFailures, m.told, m.dropped, up} {
+	for _, c := range []prometheus.Collector{m.users, m.expired, m.skipped, m.storeFailures, m.undelivered, m.inboxEntries, m.told, m.dropped, up} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Store   Store
 	Tell    Teller
+	Publish Publish // for undelivered events; nil: they are not reported
 	Metrics *Metrics
 	Logger  *slog.Logger
 
@@ -28,6 +29,7 @@ type Options struct {
 	Calls       int           // waiting for the store at a time: 512
 	Tick        time.Duration // between two looks at the deadlines: 1 s
 	TypingTick  time.Duration // the same for typing: 500 ms
+	InboxTick   time.Duration // the same for inboxes: 1 s
 	SweepRate   int           // sockets of dead gateways removed per second by this pod: 10,000
 }
 
@@ -45,7 +47,7 @@ const (
 	maxUsers  = 1000
 	maxRooms  = 10000
 	maxVector = 1 << 20
-	maxTTL    = 7 * 24 * time.Hour
+	maxTTL    = 31 * 24 * time.Hour
 )
 
 // New makes a Service over a store.
@@ -60,6 +62,7 @@ func New(o Options) *Service {
 	def(&o.FullTimeout, 10*time.Second)
 	def(&o.Tick, time.Second)
 	def(&o.TypingTick, 500*time.Millisecond)
+	def(&o.InboxTick, time.Second)
 	if o.Calls <= 0 {
 		o.Calls = 512
 	}
@@ -128,12 +131,12 @@ func lifeOf(gateway, incarnation string) (store.Life, error) {
 	return store.Life{Gateway: gateway, Incarnation: incarnation}, nil
 }
 
-// ttlOf reads a time to live; what is absent or absurd becomes def.
+// ttlOf reads a time to live, at most maxTTL; an absent one becomes def.
 func ttlOf(ms int64, def time.Duration) time.Duration {
-	if ms <= 0 || ms > maxTTL.Milliseconds() {
+	if ms <= 0 {
 		return def
 	}
-	return time.Duration(ms) * time.Millisecond
+	return time.Duration(min(ms, maxTTL.Milliseconds())) * time.Millisecond
 }
 
 // Renew claims or renews a gateway's lease.

@@ -11,9 +11,13 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc"
+
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
 	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
+	"github.com/edumatrix/interlink/services/presence/internal/inbox"
 	"github.com/edumatrix/interlink/services/presence/internal/store"
 )
 
@@ -56,6 +60,28 @@ type Permissions interface {
 	DropPermissions(ctx context.Context, room string, users []string) error
 }
 
+// Sessions keeps session records.
+type Sessions interface {
+	WriteSession(ctx context.Context, w sessionrecord.Write, ttl time.Duration) (store.SessionWritten, error)
+	ReadSession(ctx context.Context, session string) (store.SessionRead, error)
+	EndSession(ctx context.Context, session string, life sessionrecord.Life, ttl time.Duration) (bool, error)
+}
+
+// Inboxes keeps users' inboxes.
+type Inboxes interface {
+	AppendInbox(ctx context.Context, items []store.InboxItem) ([]inbox.Appended, error)
+	ConnectInbox(ctx context.Context, b store.Box, session string, start map[uint32]int64) error
+	DisconnectInbox(ctx context.Context, b store.Box, session string) error
+	ReadInbox(ctx context.Context, b store.Box, session string, after uint64, limit, bytes int) ([]inbox.Entry, bool, error)
+	ReceiveInbox(ctx context.Context, b store.Box, spans []inbox.Span, ids []string) (int, error)
+}
+
+// Undelivered finds entries of inboxes that wait too long.
+type Undelivered interface {
+	OverdueInbox(ctx context.Context, limit int) (overdue []store.InboxItem, entries int64, more bool, err error)
+	ToldInbox(ctx context.Context, items []store.InboxItem) error
+}
+
 // Store is a place that keeps everything; each part of the service uses one of its faces.
 type Store interface {
 	Leases
@@ -64,6 +90,9 @@ type Store interface {
 	Typists
 	Bases
 	Permissions
+	Sessions
+	Inboxes
+	Undelivered
 }
 
 // Teller takes what is to be told; it does not block.
@@ -71,3 +100,6 @@ type Teller interface {
 	Event(r *deliveryv1.Record)
 	Record(e *emitv1.Entry)
 }
+
+// Publish appends records to Kafka and answers when the brokers have them.
+type Publish func(ctx context.Context, in *emitv1.PublishRequest, opts ...grpc.CallOption) (*emitv1.PublishResponse, error)
