@@ -25,12 +25,15 @@ import (
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
+	relayv1 "github.com/edumatrix/interlink/proto/relay/v1"
 	"github.com/edumatrix/interlink/services/gateway/internal/attach"
 	"github.com/edumatrix/interlink/services/gateway/internal/authorize"
-	"github.com/edumatrix/interlink/services/gateway/internal/cursor"
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/peers"
 	"github.com/edumatrix/interlink/services/gateway/internal/publisher"
+	"github.com/edumatrix/interlink/services/gateway/internal/relay"
+	"github.com/edumatrix/interlink/services/gateway/internal/replay"
 	"github.com/edumatrix/interlink/services/gateway/internal/roster"
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
@@ -50,6 +53,8 @@ type Gateway struct {
 	attach    *attach.Server
 	grpc      *grpc.Server
 	mux       *http.ServeMux
+	stray     relay.Client // wired at the end of New
+	peers     peers.Conns
 	changed   chan change
 
 	engineEnded chan struct{} // closed when all transports are
@@ -72,16 +77,13 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	signer, err := cursor.NewSigner(o.CursorKeys)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
 	g := &Gateway{options: o, changed: make(chan change, changesWaiting), engineEnded: make(chan struct{})}
 	m, err := newMetrics(o.Registry, func() float64 { return float64(g.hub.Status().Lag) }, func() float64 { return float64(g.hub.Status().Routers) })
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	presence := store{client: presencev1.NewPresenceClient(orAway(o.Presence))}
+	g.peers.Dial = o.Dial
 	if err := g.newAuthorizer(presence); err != nil {
 		return nil, err
 	}
@@ -96,11 +98,13 @@ func New(o Options) (*Gateway, error) {
 	if o.Presence == nil {
 		bases = nil
 	}
-	g.hub = hub.New(hub.Options{
-		Shards: shards, Signer: signer, Bases: bases, HoldBytes: int(o.QueueBytes),
+	if g.hub, err = hub.New(hub.Options{
+		Shards: shards, Keys: o.CursorKeys, Bases: bases, HoldBytes: int(o.QueueBytes),
 		Random:  func() uint64 { return binary.BigEndian.Uint64(random(8)) },
 		Changed: g.membership, Metrics: m.hub(), Logger: o.Logger.With("part", "hub"),
-	})
+	}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	incarnation := hex.EncodeToString(random(8))
 	g.roster = roster.New(roster.Options{
 		Client: presence.client, Gateway: o.ID, Incarnation: incarnation, Addr: o.AdvertiseAddr, Lease: o.PresenceLease,
@@ -117,6 +121,11 @@ func New(o Options) (*Gateway, error) {
 		grpc.MaxRecvMsgSize(64 << 20),
 	}, o.ServerOptions...)...)
 	deliveryv1.RegisterDeliveryServer(g.grpc, g.attach)
+	relayv1.RegisterRelayServer(g.grpc, &relay.Server{
+		Engine: g.engine, Sessions: g.sessions, Sockets: g.sockets, Logger: o.Logger.With("part", "relay"),
+	})
+	g.stray.Engine, g.stray.Sessions, g.stray.Sockets = g.engine, g.sessions, g.sockets
+	g.stray.Locator, g.stray.Conns, g.stray.Logger = g.roster, &g.peers, o.Logger.With("part", "relay")
 	g.mux = http.NewServeMux()
 	g.mux.Handle("/socket.io/", g.engine)
 	g.mux.HandleFunc("GET /health", g.health)
@@ -147,6 +156,7 @@ func (g *Gateway) newEngine(m *metrics) (err error) {
 		PingInterval: o.PingInterval, PingTimeout: o.PingTimeout, MaxPayload: o.MaxPayload,
 		QueueBytes: o.QueueBytes, QueueEvents: o.QueueEvents, SendBuffer: o.SendBuffer,
 		MaxSockets: o.MaxSockets, ConnectRate: o.ConnectRate, Portable: o.Portable, Hooks: m.engine(),
+		Stray: &g.stray,
 	})
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
@@ -158,6 +168,7 @@ func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
 	o := g.options
 	g.sessions = session.New(session.Options{
 		Hub: g.hub, Auth: o.Authenticator, Authorizer: g.authorize, Roster: g.roster, Presence: presence, Publisher: g.publisher,
+		Replays:      replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers}),
 		ClientEvents: o.ClientEvents, RoomsPerSocket: o.RoomsPerSocket, EventsPerSecond: o.EventsPerSecond,
 		KeepClaims: o.Authorize.URL != "", KeepCookie: len(o.Authorize.Templates) > 0,
 		Random:  func() string { return base64.RawURLEncoding.EncodeToString(random(15)) },
@@ -269,6 +280,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return nil
 	})
 	err := group.Wait()
+	g.peers.Close()
 	if g.options.Presence != nil {
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()

@@ -441,6 +441,7 @@ type Room struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
 	Permissions   uint32                 `protobuf:"varint,2,opt,name=permissions,proto3" json:"permissions,omitempty"` // bit set, see permission.Set
+	Internal      bool                   `protobuf:"varint,3,opt,name=internal,proto3" json:"internal,omitempty"`       // joined by the gateway for its own ends, such as presence:subscribe
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,6 +488,13 @@ func (x *Room) GetPermissions() uint32 {
 		return x.Permissions
 	}
 	return 0
+}
+
+func (x *Room) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
 }
 
 type Position struct {
@@ -574,10 +582,11 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\tpositions\x18\x05 \x03(\v2\x1c.interlink.relay.v1.PositionR\tpositions\x12\x19\n" +
 	"\bsince_ms\x18\x06 \x01(\x03R\asinceMs\x12\x1d\n" +
 	"\n" +
-	"user_agent\x18\a \x01(\tR\tuserAgent\"<\n" +
+	"user_agent\x18\a \x01(\tR\tuserAgent\"X\n" +
 	"\x04Room\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12 \n" +
-	"\vpermissions\x18\x02 \x01(\rR\vpermissions\"@\n" +
+	"\vpermissions\x18\x02 \x01(\rR\vpermissions\x12\x1a\n" +
+	"\binternal\x18\x03 \x01(\bR\binternal\"@\n" +
 	"\bPosition\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset2\xf4\x01\n" +

@@ -45,18 +45,12 @@ func (p *pen) move(partition uint32, next, timeMs int64) {
 }
 
 // append appends the cursor of the present position.
-func (p *pen) append(b []byte, now time.Time) []byte { return p.at(b, now, &p.cited, p.offsets) }
-
-// inline appends the cursor of another position, as in a replay.
-func (p *pen) inline(b []byte, now time.Time, offsets []int64) []byte {
-	return p.at(b, now, &cursor.Base{}, offsets)
-}
-
-func (p *pen) at(b []byte, now time.Time, base *cursor.Base, offsets []int64) []byte {
+func (p *pen) append(b []byte, now time.Time) []byte {
+	base := &p.cited
 	if base.ID == 0 {
 		base = &cursor.Base{Epoch: p.epoch}
 	}
-	return p.signer.Append(b, base, p.era, offsets, now.UnixMilli())
+	return p.signer.Append(b, base, p.era, p.offsets, now.UnixMilli())
 }
 
 // base stores the present position, one base at a time. Cursors cite it once it is stored.

@@ -13,11 +13,11 @@ import (
 const revocationsKept = 32 * 24 * time.Hour
 
 // control acts on a control record of the log, at its place in the log.
-func (h *Hub) control(r *record) {
+func (h *Hub) control(partition uint32, r *record) {
 	c := r.control
 	switch c.Kind {
 	case deliveryv1.Control_MEMBERSHIP_CHANGED:
-		h.membership(room.Room(c.Room), c.Add, c.Remove, r.timeMs)
+		h.membership(c, removal{change: h.change.Load() + 1, partition: partition, offset: r.offset}, r.timeMs)
 	case deliveryv1.Control_SESSION_REVOKED:
 		before := c.BeforeMs
 		if before == 0 {
@@ -30,19 +30,19 @@ func (h *Hub) control(r *record) {
 }
 
 // membership evicts who was removed, and has the authorizer asked about who was added.
-func (h *Hub) membership(r room.Room, add, remove []string, timeMs int64) {
-	change := h.change.Load() + 1
-	for _, user := range remove {
-		h.evicted.add(r, user, change, h.now)
+func (h *Hub) membership(c *deliveryv1.Control, at removal, timeMs int64) {
+	r := room.Room(c.Room)
+	for _, user := range c.Remove {
+		h.evicted.add(r, user, at, h.now)
 	}
-	h.change.Store(change)
+	h.change.Store(at.change)
 	if h.options.Changed != nil {
-		h.options.Changed(r, add, remove)
+		h.options.Changed(r, c.Add, c.Remove)
 	}
-	if len(remove) > 0 {
-		h.evict(r, remove, timeMs)
+	if len(c.Remove) > 0 {
+		h.evict(r, c.Remove, timeMs)
 	}
-	for _, user := range add {
+	for _, user := range c.Add {
 		h.toUser(user, func(m *Member) {
 			if _, in := m.Permissions(r); !in {
 				m.conn.Invited(r)

@@ -3,7 +3,10 @@ package hub
 import (
 	"strconv"
 
+	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
+	"github.com/edumatrix/interlink/services/gateway/internal/cursor"
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
+	"github.com/edumatrix/interlink/services/gateway/internal/recovery"
 	"github.com/edumatrix/interlink/services/gateway/internal/socketio"
 )
 
@@ -98,4 +101,24 @@ func Note(name string, data []byte, timeMs int64, cursor []byte) *engine.Frame {
 		b = append(b, '"')
 	}
 	return engine.EndText(engine.Durable, append(b, ']'))
+}
+
+// Replay encodes a replay: each event with the cursor of how far the replay has come, which carries the whole vector.
+// Out is the outcome of the join that it leads up to. Any goroutine.
+func (h *Hub) Replay(r *recovery.Replay, out Outcome) []*engine.Frame {
+	signer := h.signers.Get().(*cursor.Signer)
+	defer h.signers.Put(signer)
+	now, base := h.options.Now().UnixMilli(), &cursor.Base{Epoch: out.Epoch}
+	var frames []*engine.Frame
+	for next, at := r.Next(); next != nil; next, at = r.Next() {
+		record := fromProto(next)
+		frame, _ := encodeDurable(&record, false, func(b []byte) []byte { return signer.Append(b, base, out.Era, at, now) })
+		frames = append(frames, frame)
+	}
+	return frames
+}
+
+// fromProto is the part of a record that its encoding takes.
+func fromProto(r *deliveryv1.Record) record {
+	return record{id: r.Id, event: r.Event, rooms: r.Rooms, data: r.Data, binary: r.Binary, timeMs: r.TimeMs, singleRoom: r.SingleRoom}
 }

@@ -209,19 +209,19 @@ func withRig(t *testing.T, partitions int, test func(*rig)) {
 				}
 			})
 		}
-		signer, err := cursor.NewSigner([][]byte{[]byte(testKey)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		var err error
 		if r.reader, err = cursor.NewSigner([][]byte{[]byte(testKey)}); err != nil {
 			t.Fatal(err)
 		}
 		id := uint64(0)
-		r.hub = New(Options{
-			Shards: shards, Signer: signer, Bases: r.bases, Logger: slog.New(slog.DiscardHandler),
+		r.hub, err = New(Options{
+			Shards: shards, Keys: [][]byte{[]byte(testKey)}, Bases: r.bases, Logger: slog.New(slog.DiscardHandler),
 			Random:  func() uint64 { id += 2; return id },
 			Changed: func(name room.Room, _, _ []string) { r.changed = append(r.changed, string(name)) },
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		var runs sync.WaitGroup
 		runs.Go(func() {

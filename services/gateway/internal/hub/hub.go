@@ -25,10 +25,10 @@ type Metrics struct {
 	Malformed func()              // a record that could not be read
 }
 
-// Options of New. Shards and Signer must be given.
+// Options of New. Shards and Keys must be given.
 type Options struct {
-	Shards  []Shard // by index
-	Signer  *cursor.Signer
+	Shards  []Shard       // by index
+	Keys    [][]byte      // cursors are signed with the first
 	Bases   Bases         // nil: cursors carry the whole vector
 	BaseTTL time.Duration // how long a base is kept, default 10 min
 	// HoldBytes bounds what is kept back for one socket that is being brought up to date, default 512 KiB.
@@ -57,23 +57,25 @@ type Hub struct {
 	metrics Metrics
 	logger  *slog.Logger
 	batches sync.Pool
+	signers sync.Pool // for replays, which are not the sequencer's work
 
 	mu   sync.Mutex // guards ops
 	ops  []func()
 	wake chan struct{} // signalled when ops is not empty
 
 	status atomic.Pointer[Status]
-	change atomic.Uint64 // how many membership changes the sequencer has seen
+	routes atomic.Pointer[map[uint32][]string] // addresses of routers by partition
+	change atomic.Uint64                       // how many membership changes the sequencer has seen
 
 	// What follows belongs to the sequencer.
-	now    time.Time
-	core   *placement.Core
-	pens   pen
-	next   []*batch // by shard, nil: nothing gathered
-	seq    uint64
-	lastID uint64 // of streams and tokens
-	outs   map[placement.Stream]Outbox
-	joins  map[placement.Token]*join
+	now     time.Time
+	core    *placement.Core
+	pens    pen
+	next    []*batch // by shard, nil: nothing gathered
+	seq     uint64
+	lastID  uint64 // of streams and tokens
+	streams map[placement.Stream]*Stream
+	joins   map[placement.Token]*join
 	// reaching are requests that wait for a position.
 	reaching []*join
 	counts   map[uint64]uint32 // sockets per room hash and shard, see key
@@ -100,8 +102,12 @@ type Status struct {
 // ErrStopped is returned for what the sequencer will not do any more.
 var ErrStopped = errors.New("hub: stopped")
 
-// New returns a hub whose Run has not been called yet; what is asked of it before waits.
-func New(o Options) *Hub {
+// New returns a hub whose Run has not been called yet; what is asked of it before waits. The error is about the keys.
+func New(o Options) (*Hub, error) {
+	signer, err := cursor.NewSigner(o.Keys)
+	if err != nil {
+		return nil, err
+	}
 	if o.BaseTTL == 0 {
 		o.BaseTTL = 10 * time.Minute
 	}
@@ -118,14 +124,18 @@ func New(o Options) *Hub {
 		wake:    make(chan struct{}, 1),
 		core:    placement.New(),
 		next:    make([]*batch, len(o.Shards)),
-		outs:    make(map[placement.Stream]Outbox),
+		streams: make(map[placement.Stream]*Stream),
 		joins:   make(map[placement.Token]*join),
 		counts:  make(map[uint64]uint32),
 		revoked: make(map[string]int64),
 		evicted: newEvictions(),
 		parts:   make([]bool, len(o.Shards)),
 	}
-	h.pens.signer = o.Signer
+	h.pens.signer = signer
+	h.signers.New = func() any {
+		s, _ := cursor.NewSigner(o.Keys) // made once already
+		return s
+	}
 	h.batches.New = func() any {
 		b := &batch{}
 		b.fn = b.run
@@ -135,11 +145,15 @@ func New(o Options) *Hub {
 		h.tables = append(h.tables, newTable(h, i, shard))
 	}
 	h.status.Store(&Status{Unowned: 1})
-	return h
+	h.routes.Store(&map[uint32][]string{})
+	return h, nil
 }
 
 // Status returns the latest. Any goroutine.
 func (h *Hub) Status() Status { return *h.status.Load() }
+
+// Do runs fn on a shard's goroutine. Any goroutine; never blocks.
+func (h *Hub) Do(shard int, fn func()) { h.tables[shard].shard.Post(fn) }
 
 // do hands fn to the sequencer. Any goroutine; never blocks.
 func (h *Hub) do(fn func()) {
@@ -204,8 +218,8 @@ func (h *Hub) settle() {
 // tell passes on what the core has to say to routers.
 func (h *Hub) tell() {
 	for _, e := range h.core.Messages() {
-		if out := h.outs[e.To]; out != nil {
-			out.Say(e.Message)
+		if s := h.streams[e.To]; s != nil {
+			s.out.Say(e.Message)
 		}
 	}
 }
@@ -283,7 +297,7 @@ func (h *Hub) renew(ctx context.Context) {
 func (h *Hub) report() {
 	h.status.Store(&Status{
 		Placed: h.core.Placed(), Unowned: h.core.Unowned(), Lag: h.core.Lag(),
-		Rooms: h.core.Rooms(), Pending: h.core.Pending(), Routers: len(h.outs),
+		Rooms: h.core.Rooms(), Pending: h.core.Pending(), Routers: len(h.streams),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/placement"
+	"github.com/edumatrix/interlink/services/gateway/internal/recovery"
 	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
 )
@@ -28,6 +29,7 @@ type Grant struct {
 type Request struct {
 	Grants []Grant
 	Asked  uint64  // Changes() before the permissions were asked for
+	From   []int64 // instead of Asked, if not nil: the position at which the member was in the rooms
 	Hold   bool    // keep back what is sent to the rooms until Member.Release
 	Reach  []int64 // not nil: wait until the position has come as far
 }
@@ -38,6 +40,8 @@ type Outcome struct {
 	Denied []room.Room // removed from these since Asked: not joined
 	Cursor []byte      // of the position at which it took effect; not to be changed
 	At     []int64     // that position, if the request holds or reaches
+	Epoch  uint64      // of the topic, and
+	Era    uint64      // of the gateway, as cursors carry them
 }
 
 type join struct {
@@ -83,18 +87,7 @@ func (h *Hub) join(j *join) {
 }
 
 func (h *Hub) reached(need []int64) bool {
-	if need == nil {
-		return true
-	}
-	if len(need) > len(h.pens.offsets) {
-		return false
-	}
-	for p, offset := range need {
-		if h.pens.offsets[p] < offset {
-			return false
-		}
-	}
-	return true
+	return need == nil || recovery.Reached(h.pens.offsets, need)
 }
 
 // reach goes on with the requests whose position has been reached, and gives up those that waited too long.
@@ -121,7 +114,7 @@ func (h *Hub) start(j *join) {
 		switch {
 		case out.Err != nil:
 			h.core.Leave(h.now, j.hashes[i])
-		case h.evicted.since(g.Room, m.User, j.request.Asked):
+		case h.evicted.since(g.Room, m.User, j.request):
 			out.Denied = append(out.Denied, g.Room)
 			h.core.Leave(h.now, j.hashes[i])
 		default:
@@ -132,7 +125,7 @@ func (h *Hub) start(j *join) {
 	if out.Err == nil {
 		out.Cursor = h.pens.append(nil, h.now)
 		if j.request.Hold || j.request.Reach != nil {
-			out.At = slices.Clone(h.pens.offsets)
+			out.At, out.Epoch, out.Era = slices.Clone(h.pens.offsets), h.pens.epoch, h.pens.era
 		}
 	}
 	h.hand(m.table.index, item{cursor: out.Cursor, run: func(t *table) { t.joined(j, joined, out) }})
@@ -187,6 +180,15 @@ func (h *Hub) Leave(m *Member, r room.Room) bool {
 	return true
 }
 
+// At calls f on the member's shard between two steps of the sequencer: everything before the position was handed to the
+// member's rooms, nothing behind it was. Any goroutine. f owns the slice, which is nil if there is no position yet.
+func (h *Hub) At(m *Member, f func(at []int64)) {
+	h.do(func() {
+		at := slices.Clone(h.pens.offsets)
+		h.hand(m.table.index, item{run: func(*table) { f(at) }})
+	})
+}
+
 // Remove takes a member out of all rooms, for good. On the member's shard. Joins that are under way end in ErrGone.
 func (h *Hub) Remove(m *Member) {
 	grants := m.Grants()
@@ -195,55 +197,4 @@ func (h *Hub) Remove(m *Member) {
 		m.table.drop(m, len(m.rooms)-1)
 	}
 	h.left(m.table.index, grants)
-}
-
-// evictions remembers who was removed from where, for joins whose permission was asked for before. It belongs to the
-// sequencer, is bounded in time and number, and denies what it no longer knows.
-type evictions struct {
-	last  map[eviction]uint64 // number of the change
-	order []evictedAt
-	floor uint64 // changes up to here are forgotten
-}
-
-type eviction struct {
-	room room.Room
-	user string
-}
-
-type evictedAt struct {
-	eviction
-	change uint64
-	at     time.Time
-}
-
-const (
-	evictionsKept = 2 * time.Minute // far above the time that asking and joining take
-	evictionsMax  = 1 << 17
-)
-
-func newEvictions() evictions { return evictions{last: make(map[eviction]uint64)} }
-
-func (e *evictions) add(r room.Room, user string, change uint64, now time.Time) {
-	k := eviction{room: r, user: user}
-	e.last[k] = change
-	e.order = append(e.order, evictedAt{eviction: k, change: change, at: now})
-}
-
-// since reports whether the user was, or may have been, removed from the room after a number of changes.
-func (e *evictions) since(r room.Room, user string, asked uint64) bool {
-	if asked < e.floor {
-		return true
-	}
-	return e.last[eviction{room: r, user: user}] > asked
-}
-
-func (e *evictions) prune(now time.Time) {
-	for len(e.order) > 0 && (len(e.order) > evictionsMax || now.Sub(e.order[0].at) > evictionsKept) {
-		old := e.order[0]
-		e.order = e.order[1:]
-		if e.last[old.eviction] == old.change {
-			delete(e.last, old.eviction)
-		}
-		e.floor = old.change
-	}
 }

@@ -19,15 +19,17 @@ const streamMessages = 32
 
 // Stream is one attached router. Its methods are for the one goroutine that reads from it.
 type Stream struct {
-	hub  *Hub
-	id   placement.Stream
-	out  Outbox
-	free chan struct{} // holds a token for each message that may still be handed in
+	hub   *Hub
+	id    placement.Stream
+	out   Outbox
+	addr  string        // of the router's Replay service
+	owned []uint32      // partitions; belongs to the sequencer
+	free  chan struct{} // holds a token for each message that may still be handed in
 }
 
 // Attach registers a router; the snapshot follows by out. Errors: placement.ErrEpoch, placement.ErrPartitions, ctx's.
 func (h *Hub) Attach(ctx context.Context, hello *deliveryv1.Hello, out Outbox) (*Stream, error) {
-	s := &Stream{hub: h, out: out, free: make(chan struct{}, streamMessages)}
+	s := &Stream{hub: h, out: out, addr: hello.ReplayAddr, free: make(chan struct{}, streamMessages)}
 	for range streamMessages {
 		s.free <- struct{}{}
 	}
@@ -51,7 +53,8 @@ func (h *Hub) attach(s *Stream, hello *deliveryv1.Hello) error {
 	if err != nil {
 		return err
 	}
-	h.outs[s.id] = s.out
+	h.streams[s.id] = s
+	h.route(s, hello.Owned)
 	if restarted {
 		h.toAll(func(m *Member) { m.conn.End(Restarted) })
 		h.pens.offsets = nil
@@ -72,6 +75,26 @@ func (h *Hub) place() {
 	}
 	h.pens.begin(h.core.Epoch(), offsets)
 }
+
+// route notes what a router owns, for those who want to read partitions again.
+func (h *Hub) route(s *Stream, owned []*deliveryv1.Ownership) {
+	s.owned = s.owned[:0]
+	for _, o := range owned {
+		s.owned = append(s.owned, o.Partition)
+	}
+	routes := make(map[uint32][]string)
+	for _, other := range h.streams {
+		for _, p := range other.owned {
+			if other.addr != "" {
+				routes[p] = append(routes[p], other.addr)
+			}
+		}
+	}
+	h.routes.Store(&routes)
+}
+
+// Routes returns the addresses of the routers that say to own a partition. Any goroutine; not to be changed.
+func (h *Hub) Routes(partition uint32) []string { return (*h.routes.Load())[partition] }
 
 func (h *Hub) revocations(list []*deliveryv1.Revocation) {
 	for _, r := range list {
@@ -105,20 +128,23 @@ func (s *Stream) Handle(ctx context.Context, m *deliveryv1.AttachRequest) error 
 // Detach forgets the router.
 func (s *Stream) Detach() {
 	s.hub.do(func() {
-		delete(s.hub.outs, s.id)
+		delete(s.hub.streams, s.id)
 		s.hub.core.Detach(s.hub.now, s.id)
+		s.hub.route(s, nil)
 	})
 }
 
 func (h *Hub) handle(s *Stream, m *deliveryv1.AttachRequest) {
-	if h.outs[s.id] == nil {
+	if h.streams[s.id] == nil {
 		return
 	}
 	switch kind := m.Kind.(type) {
 	case *deliveryv1.AttachRequest_Owned:
 		if err := h.core.Owned(h.now, s.id, owned(kind.Owned.Owned)); err != nil {
 			h.logger.Error("router claims a partition that does not exist", "error", err)
+			return
 		}
+		h.route(s, kind.Owned.Owned)
 		h.place()
 	case *deliveryv1.AttachRequest_Ranges:
 		h.ranges(s, kind.Ranges)
@@ -171,7 +197,7 @@ func (h *Hub) durable(partition uint32, from int64, b []byte) {
 	}
 	h.pens.move(partition, r.offset+1, r.timeMs)
 	if r.control != nil {
-		h.control(r)
+		h.control(partition, r)
 		return
 	}
 	if !h.find(r) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 )
 
@@ -42,6 +44,7 @@ type Roster struct {
 	full    bool // tell everything
 	peers   map[string]string
 
+	asks  singleflight.Group
 	wake  chan struct{}
 	renew chan struct{} // the lease is not known: renew now
 }
@@ -97,15 +100,33 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Addr returns the address of another gateway, as last known.
-func (r *Roster) Addr(gateway string) (string, bool) {
+// Locate returns the address of another gateway as last known, and asks if it is not known. known is false if there is
+// no such lease; an error is doubt. It may block.
+func (r *Roster) Locate(ctx context.Context, gateway string) (addr string, known bool, err error) {
+	if addr, known = r.addr(gateway); known {
+		return addr, true, nil
+	}
+	asked := r.asks.DoChan("", func() (any, error) { return nil, r.Peers(context.WithoutCancel(ctx)) })
+	select {
+	case answer := <-asked:
+		if answer.Err != nil {
+			return "", false, answer.Err
+		}
+	case <-ctx.Done():
+		return "", false, ctx.Err()
+	}
+	addr, known = r.addr(gateway)
+	return addr, known, nil
+}
+
+func (r *Roster) addr(gateway string) (string, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	addr, known := r.peers[gateway]
 	return addr, known
 }
 
-// Peers asks for the live gateways, so that Addr knows a new one. It blocks. With presence away the last known stay.
+// Peers asks for the live gateways, so that Locate knows a new one. It blocks. With presence away the last known stay.
 func (r *Roster) Peers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()

@@ -56,7 +56,7 @@ func (h *Handler) Connect(s *socket.Socket, data json.RawMessage, shake engine.H
 		_ = json.Unmarshal(data, &in)
 	}
 	now := h.options.Now()
-	st := &session{handler: h, socket: s, info: info{
+	st := &session{handler: h, socket: s, shard: int32(s.Shard().Index()), info: info{
 		since: now.UnixMilli(), userAgent: unique.Make(shake.UserAgent[:min(len(shake.UserAgent), maxUserAgent)]),
 	}}
 	s.State = st
@@ -132,7 +132,7 @@ func (a *attempt) join(p *auth.Principal, grants []hub.Grant, asked uint64) {
 	if !p.IssuedAt.IsZero() {
 		issued = p.IssuedAt.UnixMilli()
 	}
-	st.member = h.options.Hub.NewMember(st.socket.Shard().Index(), st, h.options.Random(), p.User, issued)
+	st.member = h.options.Hub.NewMember(int(st.shard), st, h.options.Random(), p.User, issued)
 	h.options.Hub.Join(st.member, hub.Request{Grants: grants, Asked: asked}, a.joined)
 }
 
@@ -158,6 +158,7 @@ func (a *attempt) joined(out hub.Outcome) {
 	h.options.Roster.Online(st.principal.User, st.member.Socket)
 	st.ready(a.reason, false, out.Cursor)
 	st.expireAt(st.principal.ExpiresAt)
+	st.answered()
 }
 
 // ready tells the client what it is, and gives it its first cursor.

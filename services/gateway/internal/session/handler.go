@@ -56,6 +56,7 @@ type Options struct {
 	Roster     Roster
 	Presence   Presence
 	Publisher  Publisher
+	Replays    Replays
 
 	ClientEvents    []string      // names that clients may publish
 	RoomsPerSocket  int           // [200]
@@ -136,7 +137,12 @@ type session struct {
 	bucket    bucket
 	typing    []room.Room
 	joining   []*joining
+	idle      []func() // called when all is answered
+	busy      int32    // events that are not answered yet
+	shard     int32    // index
 	state     state
+	denied    []room.Room // lost on the way from another gateway
+	ending    hub.End     // why it has to go, if that came before its socket
 }
 
 type state uint8
@@ -158,7 +164,7 @@ func (h *Handler) Event(s *socket.Socket, e socket.Event) {
 	if st == nil || st.state != connected {
 		return
 	}
-	a := acker(e.Ack)
+	a := st.acker(e.Ack)
 	if wait := st.bucket.take(h.options.Now(), h.options.EventsPerSecond, h.options.EventsBurst); wait > 0 {
 		a.refuse(fault{Code: rateLimited, Message: "Too many events", RetryAfterMs: wait.Milliseconds() + 1})
 		return
@@ -210,6 +216,19 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 	h.options.Roster.Offline(st.principal.User, st.member.Socket, reason == engine.Left)
 }
 
+// acker counts the answer as outstanding until it is given.
+func (st *session) acker(ack func([]byte)) acker {
+	if ack == nil {
+		return nil
+	}
+	st.busy++
+	return func(json []byte) {
+		ack(json)
+		st.busy--
+		st.answered()
+	}
+}
+
 // end takes the session out of everything here.
 func (st *session) end() {
 	if st.expiry != nil {
@@ -219,7 +238,8 @@ func (st *session) end() {
 	for _, r := range st.typing {
 		st.tell(r, false)
 	}
-	st.typing, st.joining = nil, nil
+	st.typing, st.joining, st.busy = nil, nil, 0
+	st.answered()
 	if st.member != nil {
 		st.handler.options.Hub.Remove(st.member)
 	}
@@ -239,7 +259,7 @@ func (h *Handler) Ponged(*socket.Socket) {}
 
 // post runs fn on the session's shard unless the socket has gone by then.
 func (st *session) post(fn func()) {
-	st.socket.Shard().Post(func() {
+	st.handler.options.Hub.Do(int(st.shard), func() {
 		if st.state != closed {
 			fn()
 		}
@@ -247,7 +267,7 @@ func (st *session) post(fn func()) {
 }
 
 // Send implements hub.Conn.
-func (st *session) Send(f *engine.Frame) bool { return st.socket.Send(f) }
+func (st *session) Send(f *engine.Frame) bool { return st.socket != nil && st.socket.Send(f) }
 
 // Evicted implements hub.Conn.
 func (st *session) Evicted(r room.Room) { st.stopTyping(r) }
@@ -261,6 +281,10 @@ func (st *session) Invited(r room.Room) {
 
 // End implements hub.Conn.
 func (st *session) End(why hub.End) {
+	if st.socket == nil { // on its way here from another gateway
+		st.ending = why
+		return
+	}
 	if why == hub.Restarted {
 		st.socket.CloseTransport(engine.Server)
 		return

@@ -210,6 +210,7 @@ func (st *session) asked(j *joining, outcomes []joined, out hub.Outcome, done fu
 		}
 	}
 	done(outcomes, out.Cursor)
+	st.answered()
 }
 
 func leave(st *session, _ string, arg json.RawMessage, a acker) {
