@@ -151,6 +151,7 @@ func (s *Session) accept(body []byte) pollResult {
 		s.Close(Unauthorized)
 		return pollResult{status: 413}
 	}
+	polling := s.polling
 	payload, err := engineio.NewPayload(body, int(s.shard.engine.options.MaxPayload), maxPackets)
 	for err == nil && payload.More() && !s.closed {
 		var packet engineio.Packet
@@ -160,6 +161,8 @@ func (s *Session) accept(body []byte) pollResult {
 	}
 	if err != nil {
 		s.Close(Malformed)
+	}
+	if s.closed && !polling.leaving {
 		return refused
 	}
 	return pollResult{status: 200, body: okBody}

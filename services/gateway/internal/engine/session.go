@@ -186,6 +186,7 @@ func (s *Session) leave() {
 	case s.polling == nil:
 		s.Close(TransportClose)
 	case s.polling.parked != nil:
+		s.polling.leaving = true
 		s.polling.answer(pollResult{status: 200, body: s.shard.engine.noop.text})
 		s.Close(TransportClose)
 	case !s.polling.leaving:

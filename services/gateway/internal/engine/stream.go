@@ -76,16 +76,13 @@ func readReason(err error) Reason {
 
 // writeOut writes what the shard hands over, and closes the connection when the shard has closed out.
 func (s *stream) writeOut(c *conn) {
-	var failed error
 	for b := range s.out {
-		if failed == nil {
-			_, failed = s.conn.Write(b)
-		}
+		_, err := s.conn.Write(b) // after a failure the next one fails as well
 		c.shard.post(func() {
 			if s.busy = false; cap(b) <= streamSpare {
 				s.spare = b[:0]
 			}
-			if failed != nil {
+			if err != nil {
 				c.fail(0, TransportError)
 				return
 			}
