@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,8 +22,8 @@ type Spec struct {
 	Dir  string   // working directory, "" for the caller's
 	CPUs string   // list for taskset, "" for all
 
-	Stdin  io.Reader // nil for none
-	Stdout io.Writer // nil for the log
+	Stdin  *os.File // nil for none
+	Stdout *os.File // nil for the log
 }
 
 // Process is one life after another of one program: Restart starts it again with the same Spec and appends to the same log.
@@ -64,7 +63,10 @@ func (p *Process) Restart() error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(environment(), p.spec.Env...)
 	cmd.Dir = p.spec.Dir
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.spec.Stdin, out, out
+	cmd.Stdout, cmd.Stderr = out, out
+	if p.spec.Stdin != nil {
+		cmd.Stdin = p.spec.Stdin
+	}
 	if p.spec.Stdout != nil {
 		cmd.Stdout = p.spec.Stdout
 	}

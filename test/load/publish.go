@@ -64,13 +64,15 @@ func (r *Run) publishHTTP(ctx context.Context, p *Published) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	begun := time.Now()
-	for n := 0; ; {
+	next := 0
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		for due := int(time.Since(begun).Seconds() * float64(r.plan.Rate/2)); n < due; n++ {
+		for due := int(time.Since(begun).Seconds() * float64(r.plan.Rate/2)); next < due; next++ {
+			n := next
 			select {
 			case slots <- struct{}{}:
 			case <-ctx.Done():

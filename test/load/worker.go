@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,22 +28,29 @@ func startWorker(t Target, name, script string, plan any, handle func(line strin
 	if err != nil {
 		return nil, fmt.Errorf("worker %s: %w", name, err)
 	}
-	inRead, inWrite := io.Pipe()
-	outRead, outWrite := io.Pipe()
+	inRead, inWrite, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("worker %s: %w", name, err)
+	}
+	defer inRead.Close()
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		inWrite.Close()
+		return nil, fmt.Errorf("worker %s: %w", name, err)
+	}
+	defer outWrite.Close()
 	p, err := harness.Start(harness.Spec{
 		Name: name, Path: "node", Args: []string{filepath.Join(t.Root, "test/js/workers", script)}, Stdin: inRead, Stdout: outWrite,
 	}, t.Logs)
 	if err != nil {
+		inWrite.Close()
+		outRead.Close()
 		return nil, err
 	}
 	w := &worker{Process: p, in: inWrite, done: make(chan struct{})}
 	go func() {
-		<-p.Done()
-		outWrite.Close()
-		inRead.Close()
-	}()
-	go func() {
 		defer close(w.done)
+		defer outRead.Close()
 		for lines := bufio.NewScanner(outRead); lines.Scan(); {
 			handle(lines.Text())
 		}
