@@ -60,6 +60,7 @@ func (a *tokens) setDoubt(doubt bool) {
 // feed is a router of one topic, for any number of gateways.
 type feed struct {
 	t        *testing.T
+	replay   string     // address of its Replay service
 	mu       sync.Mutex // guards what follows
 	log      [][]*deliveryv1.Record
 	pipes    []*pipe
@@ -103,7 +104,7 @@ func (f *feed) attach(addr string) {
 	}
 	f.mu.Lock()
 	p := &pipe{feed: f, stream: stream, rooms: map[uint64]bool{}, pos: make([]int64, len(f.log)), seek: make([]uint64, len(f.log))}
-	hello := &deliveryv1.Hello{Router: "feed", TopicEpoch: "e", Partitions: uint32(len(f.log))}
+	hello := &deliveryv1.Hello{Router: "feed", ReplayAddr: f.replay, TopicEpoch: "e", Partitions: uint32(len(f.log))}
 	for i := range f.log {
 		hello.Owned = append(hello.Owned, &deliveryv1.Ownership{Partition: uint32(i), Head: int64(len(f.log[i]))})
 	}
