@@ -44,8 +44,11 @@ func (a *tokens) Authenticate(_ context.Context, c auth.Credentials) (auth.Princ
 		return auth.Principal{}, &auth.Refusal{Code: auth.Unauthenticated, Reason: "test"}
 	}
 	p := auth.Principal{User: user, Name: strings.ToUpper(user), IssuedAt: c.Now.Add(-time.Second), ExpiresAt: c.Now.Add(time.Hour)}
-	if rest == "short" {
+	switch rest {
+	case "short":
 		p.ExpiresAt = c.Now.Add(600 * time.Millisecond)
+	case "later":
+		p.ExpiresAt = c.Now.Add(1500 * time.Millisecond)
 	}
 	p.Grants = map[room.Room]permission.Set{"r:typeless": permission.Join}
 	return p, nil
