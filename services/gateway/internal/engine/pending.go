@@ -114,6 +114,9 @@ func (p *Pending) Probed(ctx context.Context) error { return p.await(ctx, p.prob
 // Switched blocks until the client has said that the WebSocket takes over.
 func (p *Pending) Switched(ctx context.Context) error { return p.await(ctx, p.switched) }
 
+// Gone is closed when the client has gone before Adopt.
+func (p *Pending) Gone() <-chan struct{} { return p.lost }
+
 func (p *Pending) await(ctx context.Context, step chan struct{}) error {
 	select {
 	case <-step:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -211,16 +212,24 @@ func (s *Session) Close(reason Reason) {
 		return
 	}
 	if c := s.conn; c != nil {
-		switch {
-		case s.queue.len() == 0:
-			c.close(closeCode(reason))
-		case reason == Slow:
-			c.close(0)
-		default:
-			c.closeBehind(s.queue.gather(s.shard.out, writeRoom))
-		}
+		c.closeBehind(s.lastWords(c, reason))
 	}
 	s.end(reason)
+}
+
+// lastWords is what a WebSocket is given when it is closed: what is still queued, as far as it fits into one write, and a close frame if it is all.
+func (s *Session) lastWords(c *conn, reason Reason) []byte {
+	if reason == Slow || c.blocked && c.stream == nil {
+		return nil
+	}
+	var last []byte
+	if s.queue.len() > 0 {
+		last = s.queue.gather(s.shard.out, writeRoom)
+	}
+	if code := closeCode(reason); code != 0 && len(last) == s.queue.bytes {
+		last = wsframe.AppendClose(slices.Clip(last), code, "")
+	}
+	return last
 }
 
 func closeCode(reason Reason) uint16 {
