@@ -31,6 +31,8 @@ type record struct {
 	replace       string
 	control       *deliveryv1.Control
 	singleRoom    bool
+
+	one [1]string // memory of rooms while there is but one
 }
 
 var errRecord = errors.New("hub: malformed record")
@@ -54,10 +56,11 @@ const (
 	fieldSingleRoom    = 16
 )
 
-// read parses a marshalled record into r, which is emptied first; the list of rooms is given new memory only if there
-// is more than one, as it outlives r.
+// read parses a marshalled record into r, which is emptied first. The list of rooms is part of r while there is one, and
+// has memory of its own, which may outlive r, if there are more.
 func (r *record) read(b []byte) error {
 	*r = record{}
+	r.rooms = r.one[:0]
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
