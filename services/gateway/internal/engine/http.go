@@ -112,40 +112,45 @@ func (e *Engine) begin(s *Session, h Handshake) {
 
 // servePoll serves a GET or POST of a session.
 func (e *Engine) servePoll(w http.ResponseWriter, r *http.Request, sid string) {
-	stray := e.stray(sid)
 	s, _, known := e.Lookup(sid)
-	if !known && !stray {
+	if !known && !e.stray(sid) {
 		e.refuse(w, engineio.UnknownSID, engineio.UnknownSID.Error())
 		return
 	}
+	if r.Method == http.MethodPost && known {
+		if !s.posting.CompareAndSwap(false, true) {
+			s.shard.post(func() { s.Close(TransportError) })
+			e.refuse(w, engineio.BadRequest, "POST requests overlap")
+			return
+		}
+		response := e.polled(w, r, sid, s)
+		s.posting.Store(false) // before the response, which lets the client send the next one
+		respond(w, response)
+		return
+	}
+	respond(w, e.polled(w, r, sid, s))
+}
+
+// polled answers a GET or POST of a session, which is here, or of another gateway if s is nil.
+func (e *Engine) polled(w http.ResponseWriter, r *http.Request, sid string, s *Session) StrayResponse {
 	request := StrayRequest{Method: r.Method, ContentType: r.Header.Get("Content-Type"), Origin: r.Header.Get("Origin")}
 	if r.Method == http.MethodPost {
-		if known && !s.posting.CompareAndSwap(false, true) {
-			e.refuse(w, engineio.BadRequest, "POST requests overlap")
-			s.shard.post(func() { s.Close(TransportError) })
-			return
-		}
 		body, status := e.readBody(w, r, s)
-		if known {
-			defer s.posting.Store(false)
-		}
 		if status != 0 {
 			e.hooks.Refused(RefusedRequest)
-			respond(w, StrayResponse{Status: status, ContentType: textType})
-			return
+			return StrayResponse{Status: status, ContentType: textType}
 		}
 		request.Body = body
 	}
-	if known {
-		respond(w, e.Poll(r.Context(), sid, request))
-		return
+	if s != nil {
+		return e.Poll(r.Context(), sid, request)
 	}
 	request.RemoteAddr = e.remote(r).String()
 	response, err := e.options.Stray.Poll(r.Context(), sid, request)
 	if err != nil {
-		response = StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Owner of the session is out of reach"}`)}
+		return StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Owner of the session is out of reach"}`)}
 	}
-	respond(w, response)
+	return response
 }
 
 // readBody reads a POST's body, at most as much as the session may send now. status is not 0 if that failed.
