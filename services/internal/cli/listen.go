@@ -81,7 +81,7 @@ func (l *listener) run(ctx context.Context) error {
 	handlers := map[string]func(...any){
 		"connect":       func(...any) { l.connected(s) },
 		"connect_error": func(args ...any) { l.refused(s, args) },
-		"disconnect":    func(args ...any) { l.say("disconnected: %s", fmt.Sprint(args...)) },
+		"disconnect":    func(args ...any) { l.say("disconnected: %v", args[0]) },
 	}
 	for name, handle := range handlers {
 		if err := s.On(types.EventName(name), handle); err != nil {

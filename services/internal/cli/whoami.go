@@ -31,7 +31,7 @@ another cookie name, another version of NextAuth, expired.`,
 			}
 			verifier, err := auth.New(launch.AuthOptions(settings))
 			if err != nil {
-				return err
+				return fmt.Errorf("%w; run this with the environment of the gateway, INTERLINK_DEV=1 for development mode", err)
 			}
 			e := verifier.Explain(cmd.Context(), auth.Credentials{Token: token, CookieHeader: cookie, Now: time.Now()})
 			return c.explain(e)

@@ -103,7 +103,8 @@ func (p *process) begin(ctx context.Context) error {
 		return err
 	}
 	p.stages.start(ctx, "admin port", func(ctx context.Context) error { return admin.Serve(ctx, l, p.registry, p.ready.err) })
-	p.stages.start(ctx, "secrets", func(ctx context.Context) error { return p.c.Follow(ctx, secretInterval, p.component("config")) })
+	settings := p.c // as they were read: embed changes those of the process
+	p.stages.start(ctx, "secrets", func(ctx context.Context) error { return settings.Follow(ctx, secretInterval, p.component("config")) })
 	p.log.Info("starting", "role", string(p.c.Role), "admin", l.Addr().String())
 	return nil
 }
