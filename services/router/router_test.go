@@ -181,8 +181,7 @@ func TestAGatewayBehindTheLogIsServedFromKafka(t *testing.T) {
 	r, _ := start(t, c, func(o *Options) {
 		o.Gateways, o.LogBytes = []string{g.addr}, 4096 // a few records per partition
 	})
-	ready(t, r)
-	g.with(func() { g.frozen = make(chan struct{}) })
+	attached(t, g, r)
 	const n = 400
 	var all []kafka.Message
 	for i := range n {
@@ -198,13 +197,11 @@ func TestAGatewayBehindTheLogIsServedFromKafka(t *testing.T) {
 		}
 		return false
 	})
-	p := partitionOf(red)
-	g.with(func() {
-		g.positions[uint32(p)] = 0 // it has been away since the beginning
-		close(g.frozen)
-		g.frozen = nil
+	p := uint32(partitionOf(red))
+	g.with(func() { // as if it had been away since the beginning
+		g.positions[p], g.records[p] = 0, nil
 		for st := range g.streams {
-			g.askAgain(st, uint32(p))
+			g.askAgain(st, p)
 		}
 	})
 	eventually(t, "it has caught up", func() bool { return len(g.data(red)) >= n-20 })

@@ -15,6 +15,7 @@ type catchUp struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	out    chan found
+	at     int64 // the sender's: where the next chunk begins
 }
 
 type found struct {
@@ -26,7 +27,7 @@ type found struct {
 // gateway is slow.
 func (l *link) read(ctx context.Context, partition int, from int64) *catchUp {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &catchUp{cancel: cancel, done: make(chan struct{}), out: make(chan found, 1)}
+	c := &catchUp{cancel: cancel, done: make(chan struct{}), out: make(chan found, 1), at: from}
 	go func() {
 		defer close(c.done)
 		defer cancel()
@@ -114,6 +115,10 @@ func (c catchUps) serve(ctx context.Context, l *link, s *session) (got bool) {
 	}
 	for id, from := range hungry {
 		run, running := c[id]
+		if running && run.at != from { // the gateway asked for another place
+			run.end()
+			running = false
+		}
 		if !running {
 			c[id] = l.read(ctx, id, from)
 			continue
@@ -121,11 +126,12 @@ func (c catchUps) serve(ctx context.Context, l *link, s *session) (got bool) {
 		select {
 		case f := <-run.out:
 			got = true
+			run.at = f.chunk.To
 			if f.expired != nil {
 				s.expired(id, f.expired.Earliest)
 			}
 			if f.expired != nil || !s.feed(id, f.chunk) {
-				run.end() // the gateway asked for another place
+				run.end()
 				delete(c, id)
 			}
 		default:

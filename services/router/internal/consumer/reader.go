@@ -8,13 +8,11 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"github.com/edumatrix/interlink/services/router/internal/envelope"
 	"github.com/edumatrix/interlink/services/router/internal/kafkaconn"
 )
 
 const (
 	fetchBytes   = 4 << 20
-	fetchGrace   = 10 * time.Second // beyond MaxWait, until a silent broker is given up
 	shortBackoff = 50 * time.Millisecond
 	longBackoff  = time.Second
 	// Fetches that bring nothing although there is something, before an offset is stepped over.
@@ -120,39 +118,17 @@ func (r *reader) session(ctx context.Context) (progressed bool, err error) {
 }
 
 func (r *reader) fetch(ctx context.Context, conn *kafka.Conn) error {
-	if _, err := conn.Seek(r.next, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
+	f, err := kafkaconn.Fetch(conn, r.next, fetchBytes, r.c.opts.MaxWait)
+	if len(f.Records) == 0 && err != nil {
 		return err
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(r.c.opts.MaxWait + fetchGrace)); err != nil {
-		return err
-	}
-	batch := conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: fetchBytes, MaxWait: r.c.opts.MaxWait})
-	var records []envelope.Message
-	for {
-		m, err := batch.ReadMessage()
-		if err != nil {
-			break
-		}
-		records = append(records, kafkaconn.Message(m))
-	}
-	next, highWater := batch.Offset(), batch.HighWaterMark()
-	err := batch.Close()
-	if len(records) > 0 || err == nil {
-		r.c.opts.Handler.Batch(ctx, r.partition, records, r.advance(len(records), next, highWater), highWater)
-	}
-	return err
-}
-
-// advance moves the position, and steps over an offset that fetch after fetch can't be read (what compaction may leave).
-func (r *reader) advance(got int, next, highWater int64) int64 {
-	if got == 0 && next <= r.next && highWater > r.next {
-		if r.stuck++; r.stuck >= stuckFetches {
-			r.stuck = 0
-			next = r.next + 1
-		}
-	} else {
+	if r.stuck++; !f.Stuck(r.next) {
 		r.stuck = 0
 	}
-	r.next = max(r.next, next)
-	return r.next
+	if r.stuck >= stuckFetches {
+		f.Next, r.stuck = r.next+1, 0
+	}
+	r.next = f.Next
+	r.c.opts.Handler.Batch(ctx, r.partition, f.Records, f.Next, f.HighWater)
+	return err
 }

@@ -4,7 +4,6 @@ package history
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -42,10 +41,7 @@ func New(o Options) *Reader {
 	return &Reader{opts: o}
 }
 
-const (
-	fetchBytes = 1 << 20
-	fetchGrace = 10 * time.Second
-)
+const fetchBytes = 1 << 20
 
 // Cursor reads on from an offset. Not safe for use by several goroutines.
 type Cursor struct {
@@ -140,33 +136,14 @@ func (c *Cursor) Next() (Chunk, error) {
 
 // fetch reads one batch at next, without moving it.
 func (c *Cursor) fetch() ([]envelope.Message, int64, error) {
-	if _, err := c.conn.Seek(c.next, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
-		return nil, 0, err
-	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(c.r.opts.MaxWait + fetchGrace)); err != nil {
-		return nil, 0, err
-	}
-	batch := c.conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: fetchBytes, MaxWait: c.r.opts.MaxWait})
-	var out []envelope.Message
-	for {
-		m, err := batch.ReadMessage()
-		if err != nil {
-			break
-		}
-		out = append(out, kafkaconn.Message(m))
-	}
-	next, highWater := batch.Offset(), batch.HighWaterMark()
-	err := batch.Close()
-	if len(out) > 0 {
+	f, err := kafkaconn.Fetch(c.conn, c.next, fetchBytes, c.r.opts.MaxWait)
+	switch {
+	case len(f.Records) > 0:
 		err = nil // what was read counts; the rest is asked for again
+	case err == nil && f.Stuck(c.next):
+		f.Next++ // nothing readable here although there is something: step over it
 	}
-	if errors.Is(err, kafka.OffsetOutOfRange) {
-		err = &Expired{Earliest: next}
-	}
-	if err == nil && len(out) == 0 && next <= c.next && highWater > c.next {
-		next = c.next + 1 // nothing readable here although there is something: step over it
-	}
-	return out, max(next, c.next), err
+	return f.Records, f.Next, err
 }
 
 // Close ends the cursor's connection.

@@ -27,7 +27,6 @@ const (
 	queueLength = 4096
 	retryAfter  = time.Second
 	maxWait     = 500 * time.Millisecond
-	fetchGrace  = 10 * time.Second
 	fetchBytes  = 1 << 20
 )
 
@@ -244,18 +243,20 @@ func (r *Register) session(ctx context.Context, partition int, next *int64) erro
 		if *next >= end {
 			r.read(partition)
 		}
-		after, highWater, err := r.fetch(conn, *next)
-		if err != nil {
-			return err
+		f, err := kafkaconn.Fetch(conn, *next, fetchBytes, maxWait)
+		for _, m := range f.Records {
+			r.take(m)
 		}
-		// Compaction may leave offsets that no fetch brings: they are stepped over.
-		if stuck++; after > *next || highWater <= *next {
+		if stuck++; !f.Stuck(*next) {
 			stuck = 0
 		}
 		if stuck > 2 {
-			after, stuck = *next+1, 0
+			f.Next, stuck = *next+1, 0
 		}
-		*next = after
+		*next = f.Next
+		if err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
@@ -264,25 +265,6 @@ func (r *Register) read(partition int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.unread, partition)
-}
-
-func (r *Register) fetch(conn *kafka.Conn, at int64) (next, highWater int64, err error) {
-	if _, err := conn.Seek(at, kafka.SeekAbsolute|kafka.SeekDontCheck); err != nil {
-		return at, 0, err
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(maxWait + fetchGrace)); err != nil {
-		return at, 0, err
-	}
-	batch := conn.ReadBatchWith(kafka.ReadBatchConfig{MinBytes: 1, MaxBytes: fetchBytes, MaxWait: maxWait})
-	for {
-		m, err := batch.ReadMessage()
-		if err != nil {
-			break
-		}
-		r.take(kafkaconn.Message(m))
-	}
-	next, highWater = max(batch.Offset(), at), batch.HighWaterMark()
-	return next, highWater, batch.Close()
 }
 
 func (r *Register) take(m envelope.Message) {
