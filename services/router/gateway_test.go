@@ -20,8 +20,9 @@ import (
 // rooms, asks again for what does not, and returns what it was sent to each room.
 type fakeGateway struct {
 	deliveryv1.UnimplementedDeliveryServer
-	addr string
-	name string
+	addr   string
+	name   string
+	server *grpc.Server
 
 	mu        sync.Mutex // guards what follows
 	rooms     map[uint64]bool
@@ -47,21 +48,22 @@ type fakeStream struct {
 
 func newGateway(t *testing.T, name string, rooms ...room.Room) *fakeGateway {
 	t.Helper()
+	g := newGatewayOn(listen(t), name, rooms...)
+	t.Cleanup(g.server.Stop)
+	return g
+}
+
+func newGatewayOn(l net.Listener, name string, rooms ...room.Room) *fakeGateway {
 	g := &fakeGateway{name: name, rooms: map[uint64]bool{}, positions: map[uint32]int64{}, covered: map[uint32]uint64{},
 		records: map[uint32][]*deliveryv1.Record{}, streams: map[*fakeStream]bool{}, credit: true, number: 1}
 	for _, r := range rooms {
 		g.rooms[r.Hash()] = true
 	}
-	g.serve(t, listen(t))
-	return g
-}
-
-func (g *fakeGateway) serve(t *testing.T, l net.Listener) {
 	g.addr = l.Addr().String()
-	s := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 1, PermitWithoutStream: true}))
-	deliveryv1.RegisterDeliveryServer(s, g)
-	go s.Serve(l)
-	t.Cleanup(s.Stop)
+	g.server = grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 1, PermitWithoutStream: true}))
+	deliveryv1.RegisterDeliveryServer(g.server, g)
+	go g.server.Serve(l)
+	return g
 }
 
 func (g *fakeGateway) Attach(stream deliveryv1.Delivery_AttachServer) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -355,4 +356,122 @@ func TestUnreachableKafkaIsSaidByReady(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestALeaderThatMovesIsFollowed(t *testing.T) {
+	c := broker(t, kfake.NumBrokers(3))
+	g := newGateway(t, "g1", red)
+	r, _ := start(t, c, func(o *Options) { o.Gateways = []string{g.addr} })
+	attached(t, g, r)
+	p := int32(partitionOf(red))
+	for n := range 6 {
+		if err := c.MoveTopicPartition("interlink.events", p, (c.LeaderFor("interlink.events", p)+1)%3); err != nil {
+			t.Fatal(err)
+		}
+		if status, got := post(t, r, "/v1/emit", fmt.Sprintf(`{"event":"n","to":{"rooms":[%q]},"data":%d}`, red, n)); status != 202 {
+			t.Fatalf("%d %v", status, got)
+		}
+	}
+	eventually(t, "all arrive", func() bool { return len(g.data(red)) == 6 })
+	if got := g.data(red); !slices.Equal(got, numbers(0, 6)) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestATopicMadeAnewBeginsANewLog(t *testing.T) {
+	c := broker(t)
+	g := newGateway(t, "g1", red)
+	r, _ := start(t, c, func(o *Options) { o.Gateways = []string{g.addr} })
+	attached(t, g, r)
+	produce(t, c, event(string(red), "", 1), event(string(red), "", 2))
+	eventually(t, "both arrive", func() bool { return len(g.data(red)) == 2 })
+	if err := c.DeleteTopic("interlink.events"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreateTopic("interlink.events", 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	head := func() int64 {
+		log, ok := r.held.Log(partitionOf(red))
+		if !ok {
+			return -1
+		}
+		_, next, _ := log.Bounds()
+		return next
+	}
+	eventually(t, "the log begins anew", func() bool { return head() == 0 })
+	p := uint32(partitionOf(red))
+	g.with(func() { // what a gateway does after a discontinuity
+		g.positions[p], g.records[p] = 0, nil
+		for st := range g.streams {
+			g.askAgain(st, p)
+		}
+	})
+	produce(t, c, event(string(red), "", 3))
+	eventually(t, "a record of the new topic arrives", func() bool { return slices.Equal(g.data(red), []string{"3"}) })
+}
+
+func TestReplayOfWhatTheLogHasLostComesFromKafka(t *testing.T) {
+	c := broker(t)
+	r, _ := start(t, c, func(o *Options) { o.LogBytes = 1000 })
+	ready(t, r)
+	var all []kafka.Message
+	for i := range 100 {
+		all = append(all, event(string(red), fmt.Sprint("id", i%90), i))
+	}
+	produce(t, c, all...)
+	p := partitionOf(red)
+	log, _ := r.held.Log(p)
+	eventually(t, "the log has them", func() bool { _, next, _ := log.Bounds(); return next == 100 })
+	conn, err := grpc.NewClient(r.opts.GRPCListener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fetch := func(from, to int64) (got []string, err error) {
+		stream, err := replayv1.NewReplayClient(conn).Fetch(testContext(t), &replayv1.FetchRequest{Partition: uint32(p), From: from, To: to, Rooms: []uint64{red.Hash()}})
+		for err == nil {
+			var m *replayv1.FetchResponse
+			if m, err = stream.Recv(); err != nil {
+				break
+			}
+			for _, b := range m.GetRecords() {
+				got = append(got, string(unmarshal(b).GetData()))
+			}
+		}
+		return got, err
+	}
+	if got, _ := fetch(5, 97); !slices.Equal(got, numbers(5, 90)) { // 90 to 96 repeat ids, of which some lie before the range
+		t.Errorf("got %v", got)
+	}
+	if err := c.DeleteRecords("interlink.events", int32(p), 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fetch(5, 97); err == nil || !strings.Contains(err.Error(), "OutOfRange") {
+		t.Errorf("what has expired: %v", err)
+	}
+	if _, err := fetch(20, 200); err == nil || !strings.Contains(err.Error(), "Unavailable") {
+		t.Errorf("what is not there yet: %v", err)
+	}
+}
+
+func TestGatewaysMayComeAndGo(t *testing.T) {
+	c := broker(t)
+	l := listen(t)
+	addr := l.Addr().String()
+	l.Close()
+	r, _ := start(t, c, func(o *Options) { o.Gateways = []string{addr} })
+	ready(t, r)
+	for life := range 2 {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newGatewayOn(l, "g1", red)
+		eventually(t, "it is served", func() bool { return g.covers(1, 4) })
+		produce(t, c, event(string(red), "", life))
+		eventually(t, "its record arrives", func() bool { return slices.Equal(g.data(red), []string{fmt.Sprint(life)}) })
+		g.server.Stop()
+	}
+	eventually(t, "none is attached", func() bool { return r.running.Load().fleet.Attached() == 0 })
 }
