@@ -30,6 +30,7 @@ require (
 	github.com/andybalholm/brotli v1.2.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/dunglas/httpsfv v1.1.0 // indirect
+	github.com/edumatrix/interlink/proto v0.0.0-00010101000000-000000000000
 	github.com/gookit/color v1.6.1 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/itchyny/gojq v0.12.20 // indirect

@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -30,9 +32,12 @@ func redisFindings(ctx context.Context, p Patient) []Finding {
 		}
 		o.TLSConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
+	where := strings.Join(r.Addrs, ",")
+	if err := reach(ctx, r.Addrs); err != nil {
+		return []Finding{bad("Redis", "%s is not reached: %v", where, err)}
+	}
 	client := redis.NewUniversalClient(o)
 	defer func() { _ = client.Close() }()
-	where := strings.Join(r.Addrs, ",")
 	sent := p.Now()
 	there, err := client.Time(ctx).Result()
 	if err != nil {
@@ -43,6 +48,19 @@ func redisFindings(ctx context.Context, p Patient) []Finding {
 		found = append(found, bad("clock", "Redis' clock and this one are %s apart: sessions and leases would end too early or too late; run an NTP client on both", skew.Round(time.Second)))
 	}
 	return append(found, redisInfo(ctx, client, r.Mode)...)
+}
+
+// reach is nil if one of addrs takes connections.
+func reach(ctx context.Context, addrs []string) error {
+	var errs []error
+	for _, addr := range addrs {
+		conn, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return conn.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func redisHint(err error) string {
