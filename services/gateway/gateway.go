@@ -108,7 +108,7 @@ func New(o Options) (*Gateway, error) {
 	incarnation := hex.EncodeToString(random(8))
 	g.roster = roster.New(roster.Options{
 		Client: presence.client, Gateway: o.ID, Incarnation: incarnation, Addr: o.AdvertiseAddr, Lease: o.PresenceLease,
-		Forgotten: g.hub.Forgotten, Logger: o.Logger.With("part", "roster"),
+		Forgotten: g.hub.Forgotten, All: g.present, Logger: o.Logger.With("part", "roster"),
 	})
 	g.publisher = publisher.New(emitv1.NewEmitClient(orAway(o.Routers)))
 	g.attach = attach.New(attach.Options{Hub: g.hub, Gateway: o.ID, Incarnation: incarnation, Logger: o.Logger.With("part", "attach")})
@@ -170,7 +170,8 @@ func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
 		Hub: g.hub, Auth: o.Authenticator, Authorizer: g.authorize, Roster: g.roster, Presence: presence, Publisher: g.publisher,
 		Replays:      replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers}),
 		ClientEvents: o.ClientEvents, RoomsPerSocket: o.RoomsPerSocket, EventsPerSecond: o.EventsPerSecond,
-		KeepClaims: o.Authorize.URL != "", KeepCookie: len(o.Authorize.Templates) > 0,
+		PingInterval: o.PingInterval,
+		KeepClaims:   o.Authorize.URL != "", KeepCookie: len(o.Authorize.Templates) > 0,
 		Random:  func() string { return base64.RawURLEncoding.EncodeToString(random(15)) },
 		Metrics: m.session(), Logger: o.Logger.With("part", "session"),
 	})
@@ -178,6 +179,19 @@ func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
+}
+
+// present lists all sockets for presence.
+func (g *Gateway) present(ctx context.Context) ([]*presencev1.Change, error) {
+	all, err := g.hub.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*presencev1.Change, len(all))
+	for i, p := range all {
+		out[i] = &presencev1.Change{Kind: presencev1.Change_ONLINE, User: p.User, Socket: p.Socket}
+	}
+	return out, nil
 }
 
 // Handler serves the public paths: /socket.io/ and /health.

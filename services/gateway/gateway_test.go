@@ -20,7 +20,6 @@ import (
 
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	"github.com/edumatrix/interlink/services/internal/auth"
-	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
 )
 
@@ -50,7 +49,6 @@ func (a *tokens) Authenticate(_ context.Context, c auth.Credentials) (auth.Princ
 	case "later":
 		p.ExpiresAt = c.Now.Add(1500 * time.Millisecond)
 	}
-	p.Grants = map[room.Room]permission.Set{"r:typeless": permission.Join}
 	return p, nil
 }
 

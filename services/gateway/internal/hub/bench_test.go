@@ -53,7 +53,7 @@ func benchHub(b *testing.B) (*Hub, *Stream) {
 }
 
 func (h *Hub) benchJoin(shard int, user string, rooms ...string) {
-	m := h.NewMember(shard, &countingConn{}, user, user, 0)
+	m := newMember(h, shard, &countingConn{}, user, user, 0)
 	j := &join{member: m, request: Request{Grants: grants(rooms)}, done: func(Outcome) {}}
 	for _, name := range rooms {
 		j.hashes = append(j.hashes, room.Room(name).Hash())

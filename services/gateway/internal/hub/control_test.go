@@ -124,11 +124,11 @@ func TestARevocationEndsSocketsWithOlderTokens(t *testing.T) {
 			t.Errorf("ends: a %v, b %v", a.ends, b.ends)
 		}
 		c := &testConn{shard: r.shards[0]}
-		c.member = r.hub.NewMember(0, c, "s", "a", 4999)
+		c.member = newMember(r.hub, 0, c, "s", "a", 4999)
 		if out := r.join(c, "user:a"); !errors.Is(out.Err, ErrRevoked) || c.member.In("user:a") {
 			t.Errorf("connecting with an older token: %+v", out)
 		}
-		c.member = r.hub.NewMember(0, c, "s", "a", 5000)
+		c.member = newMember(r.hub, 0, c, "s", "a", 5000)
 		if out := r.join(c, "user:a"); out.Err != nil {
 			t.Errorf("connecting with a newer token: %+v", out)
 		}

@@ -265,7 +265,7 @@ func (r *rig) attach(partitions int) *testRouter {
 func (r *rig) connect(shard int, user string, rooms ...string) *testConn {
 	r.t.Helper()
 	c := &testConn{shard: r.shards[shard]}
-	c.member = r.hub.NewMember(shard, c, "socket-of-"+user, user, 1000)
+	c.member = newMember(r.hub, shard, c, "socket-of-"+user, user, 1000)
 	if out := r.join(c, append([]string{"user:" + user}, rooms...)...); out.Err != nil {
 		r.t.Fatal(out.Err)
 	}
@@ -338,4 +338,10 @@ func (r *rig) position(text string) []int64 {
 		r.t.Errorf("epoch %d", c.Epoch)
 	}
 	return slices.Clone(c.Offsets)
+}
+
+func newMember(h *Hub, shard int, conn Conn, socket, user string, issuedMs int64) *Member {
+	m := &Member{}
+	h.Init(m, shard, conn, socket, user, issuedMs)
+	return m
 }

@@ -139,7 +139,7 @@ func TestAJoinTakesEffectWhenTheRouterHasConfirmedIt(t *testing.T) {
 func TestAJoinWithoutARouterIsUnavailableAfterFiveSeconds(t *testing.T) {
 	withRig(t, 0, func(r *rig) {
 		c := &testConn{shard: r.shards[0]}
-		c.member = r.hub.NewMember(0, c, "s", "u", 0)
+		c.member = newMember(r.hub, 0, c, "s", "u", 0)
 		start := time.Now()
 		out := r.join(c, "r:1")
 		if !errors.Is(out.Err, ErrUnavailable) || time.Since(start) < 5*time.Second {

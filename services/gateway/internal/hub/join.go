@@ -141,6 +141,7 @@ func (t *table) joined(j *join, grants []Grant, out Outcome) {
 		if j.request.Hold && out.Err == nil {
 			m.hold = &Hold{limit: t.hub.options.HoldBytes}
 		}
+		m.grow(len(grants))
 		for _, g := range grants {
 			if !t.add(m, g) {
 				spare = append(spare, g)
@@ -180,12 +181,12 @@ func (h *Hub) Leave(m *Member, r room.Room) bool {
 	return true
 }
 
-// At calls f on the member's shard between two steps of the sequencer: everything before the position was handed to the
-// member's rooms, nothing behind it was. Any goroutine. f owns the slice, which is nil if there is no position yet.
-func (h *Hub) At(m *Member, f func(at []int64)) {
+// At calls f on a shard between two steps of the sequencer: everything before the position was handed to the shard,
+// nothing behind it was. Any goroutine. f owns the slice, which is nil if there is no position yet.
+func (h *Hub) At(shard int, f func(at []int64)) {
 	h.do(func() {
 		at := slices.Clone(h.pens.offsets)
-		h.hand(m.table.index, item{run: func(*table) { f(at) }})
+		h.hand(shard, item{run: func(*table) { f(at) }})
 	})
 }
 

@@ -51,17 +51,35 @@ type Member struct {
 
 // membership is one room of one member.
 type membership struct {
-	room        *roomOf
-	at          uint32 // the member's index in room.members
-	permissions permission.Set
-	internal    bool // joined by the gateway for its own ends: not shown, not counted
+	room   *roomOf
+	at     uint32 // the member's index in room.members
+	rights rights
 }
 
-// NewMember makes a member of a shard that is in no room. Conn and shard are kept.
-func (h *Hub) NewMember(shard int, conn Conn, socket, user string, issuedMs int64) *Member {
-	m := &Member{Socket: socket, User: user, conn: conn, table: h.tables[shard]}
+// rights is a permission.Set, or internal: joined by the gateway for its own ends, not shown, not counted.
+type rights uint32
+
+const internal rights = 1 << 31
+
+func rightsOf(g Grant) rights {
+	if g.Internal {
+		return internal
+	}
+	return rights(g.Permissions) &^ internal
+}
+
+func (s membership) grant() Grant {
+	if s.rights == internal {
+		return Grant{Room: s.room.name, Internal: true}
+	}
+	return Grant{Room: s.room.name, Permissions: permission.Set(s.rights)}
+}
+
+// Init makes m a member of a shard that is in no room. Conn and shard are kept. issuedMs is when the user's token was
+// issued, in epoch milliseconds, 0 if it does not say.
+func (h *Hub) Init(m *Member, shard int, conn Conn, socket, user string, issuedMs int64) {
+	m.Socket, m.User, m.conn, m.table = socket, user, conn, h.tables[shard]
 	m.issued.Store(issuedMs)
-	return m
 }
 
 // Reissue notes that the user has shown a token of another time. Any goroutine. If tokens of that time are void, the
@@ -81,8 +99,8 @@ func (h *Hub) Reissue(m *Member, issuedMs int64) {
 
 // Permissions returns what the member may do in a room; false if it is not in it. Internal rooms count as not in it.
 func (m *Member) Permissions(r room.Room) (permission.Set, bool) {
-	if i := m.find(r); i >= 0 && !m.rooms[i].internal {
-		return m.rooms[i].permissions, true
+	if i := m.find(r); i >= 0 && m.rooms[i].rights != internal {
+		return permission.Set(m.rooms[i].rights), true
 	}
 	return permission.None, false
 }
@@ -103,21 +121,28 @@ func (m *Member) find(r room.Room) int {
 func (m *Member) Grants() []Grant {
 	out := make([]Grant, 0, len(m.rooms))
 	for _, s := range m.rooms {
-		out = append(out, Grant{Room: s.room.name, Permissions: s.permissions, Internal: s.internal})
+		out = append(out, s.grant())
 	}
 	return out
 }
 
 // Rooms counts the rooms that are not internal, and those that are.
-func (m *Member) Rooms() (shown, internal int) {
+func (m *Member) Rooms() (shown, hidden int) {
 	for _, s := range m.rooms {
-		if s.internal {
-			internal++
+		if s.rights == internal {
+			hidden++
 		} else {
 			shown++
 		}
 	}
-	return shown, internal
+	return shown, hidden
+}
+
+// grow makes memory for n more rooms, and no more: most sockets keep the rooms that they joined first.
+func (m *Member) grow(n int) {
+	if need := len(m.rooms) + n; need > cap(m.rooms) {
+		m.rooms = append(make([]membership, 0, need), m.rooms...)
+	}
 }
 
 // Hold keeps back what is sent to a member's rooms while it is being brought up to date.

@@ -107,7 +107,7 @@ func (p *player) join(r *rig, name string) {
 // leave ends the life at what the shard has been handed so far: the sequencer is asked to let nothing lie in between.
 func (p *player) leave(r *rig, name string) {
 	done := make(chan struct{})
-	r.hub.At(p.conn.member, func(at []int64) {
+	r.hub.At(p.conn.member.table.index, func(at []int64) {
 		defer close(done)
 		if r.hub.Leave(p.conn.member, room.Room(name)) {
 			for _, l := range p.lives {

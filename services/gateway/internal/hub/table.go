@@ -48,7 +48,7 @@ func newTable(h *Hub, index int, shard Shard) *table {
 func (t *table) add(m *Member, g Grant) bool {
 	if i := m.find(g.Room); i >= 0 {
 		if !g.Internal {
-			m.rooms[i].permissions, m.rooms[i].internal = g.Permissions, false
+			m.rooms[i].rights = rightsOf(g)
 		}
 		return false
 	}
@@ -57,7 +57,7 @@ func (t *table) add(m *Member, g Grant) bool {
 		r = &roomOf{name: g.Room}
 		t.rooms[g.Room] = r
 	}
-	m.rooms = append(m.rooms, membership{room: r, at: uint32(len(r.members)), permissions: g.Permissions, internal: g.Internal})
+	m.rooms = append(m.rooms, membership{room: r, at: uint32(len(r.members)), rights: rightsOf(g)})
 	r.members = append(r.members, slot{member: m, back: uint32(len(m.rooms) - 1)})
 	return true
 }

@@ -110,7 +110,27 @@ func (c *Core) Tick(now time.Time) {
 	}
 	c.compact()
 	c.tell(now)
+	c.release()
 }
+
+// release gives the memory of queues back that a storm of joins has left empty.
+func (c *Core) release() {
+	if len(c.deadline) == 0 {
+		c.deadline = nil
+	}
+	if len(c.lingers) == 0 {
+		c.lingers = nil
+	}
+	if len(c.pending) == 0 {
+		c.pending = nil
+	}
+	if len(c.changes) == 0 && cap(c.changes) > keep {
+		c.changes = nil
+	}
+}
+
+// keep is the capacity below which memory is not worth giving back, in changes.
+const keep = 1024
 
 // compact drops rooms that are gone from the list of pending ones, which only a router's word shortens otherwise.
 func (c *Core) compact() {

@@ -31,15 +31,16 @@ type Options struct {
 	Addr        string        // host:port of this gateway's gRPC services
 	Lease       time.Duration // default 9 s
 	Forgotten   func()        // the store has lost what it knew; called from Run's goroutine
-	Logger      *slog.Logger
+	// All lists all sockets, with their users. It may block.
+	All    func(ctx context.Context) ([]*presencev1.Change, error)
+	Logger *slog.Logger
 }
 
 // Roster implements what sessions tell of themselves. Any goroutine; never blocks.
 type Roster struct {
 	options Options
 
-	mu      sync.Mutex        // guards what follows
-	sockets map[string]string // user by socket: all that are here
+	mu      sync.Mutex // guards what follows
 	changes []*presencev1.Change
 	full    bool // tell everything
 	peers   map[string]string
@@ -55,24 +56,18 @@ func New(o Options) *Roster {
 		o.Lease = 9 * time.Second
 	}
 	return &Roster{
-		options: o, sockets: make(map[string]string), peers: make(map[string]string), full: true,
+		options: o, peers: make(map[string]string), full: true,
 		wake: make(chan struct{}, 1), renew: make(chan struct{}, 1),
 	}
 }
 
-// Online tells that a user's socket is there.
+// Online tells that a user's socket is there; All must know it already.
 func (r *Roster) Online(user, socket string) {
-	r.mu.Lock()
-	r.sockets[socket] = user
-	r.mu.Unlock()
 	r.tell(presencev1.Change_ONLINE, user, socket)
 }
 
-// Offline tells that a socket has gone: left is an explicit goodbye, else the grace begins.
+// Offline tells that a socket has gone, of which All must not know any more: left is an explicit goodbye, else the grace begins.
 func (r *Roster) Offline(user, socket string, left bool) {
-	r.mu.Lock()
-	delete(r.sockets, socket)
-	r.mu.Unlock()
 	kind := presencev1.Change_LOST
 	if left {
 		kind = presencev1.Change_LEFT
@@ -264,11 +259,8 @@ func (r *Roster) take() *presencev1.SyncRequest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := &presencev1.SyncRequest{Gateway: r.options.Gateway, Incarnation: r.options.Incarnation}
-	if r.full {
+	if r.full { // what changes from here on is told behind it
 		r.full, r.changes, out.Full = false, nil, true
-		for socket, user := range r.sockets {
-			out.Changes = append(out.Changes, &presencev1.Change{Kind: presencev1.Change_ONLINE, User: user, Socket: socket})
-		}
 		return out
 	}
 	if len(r.changes) == 0 {
@@ -296,6 +288,13 @@ func (r *Roster) back(batch *presencev1.SyncRequest) {
 func (r *Roster) call(ctx context.Context, batch *presencev1.SyncRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
+	if batch.Full {
+		all, err := r.options.All(ctx)
+		if err != nil {
+			return err
+		}
+		batch.Changes = all
+	}
 	answer, err := r.options.Client.Sync(ctx, batch)
 	if err != nil {
 		return err

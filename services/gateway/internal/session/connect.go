@@ -22,15 +22,9 @@ const (
 	expiryNotice = time.Minute // before the end, or half of what is left
 )
 
-// info is what others may know of a session.
-type info struct {
-	since     int64                 // epoch milliseconds
-	userAgent unique.Handle[string] // many clients have the same
-}
-
 // Info implements hub.Conn.
 func (st *session) Info() (since time.Time, userAgent string) {
-	return time.UnixMilli(st.info.since), st.info.userAgent.Value()
+	return time.UnixMilli(st.since), st.userAgent.Value()
 }
 
 // hello is what a client sends with CONNECT.
@@ -56,9 +50,8 @@ func (h *Handler) Connect(s *socket.Socket, data json.RawMessage, shake engine.H
 		_ = json.Unmarshal(data, &in)
 	}
 	now := h.options.Now()
-	st := &session{handler: h, socket: s, shard: int32(s.Shard().Index()), info: info{
-		since: now.UnixMilli(), userAgent: unique.Make(shake.UserAgent[:min(len(shake.UserAgent), maxUserAgent)]),
-	}}
+	st := &session{handler: h, socket: s, shard: int16(s.Shard().Index()), since: now.UnixMilli()}
+	st.userAgent = unique.Make(shake.UserAgent[:min(len(shake.UserAgent), maxUserAgent)])
 	s.State = st
 	a := &attempt{
 		session: st, credentials: auth.Credentials{Token: in.Token, CookieHeader: shake.Cookie}, reason: "new",
@@ -91,13 +84,7 @@ func (a *attempt) run(ctx context.Context) {
 		a.doubt("rooms", err)
 		return
 	}
-	if !h.options.KeepClaims {
-		p.Claims = nil
-	}
-	if !h.options.KeepCookie {
-		p.Cookie = ""
-	}
-	a.session.post(func() { a.join(&p, grants, asked) })
+	a.session.post(func() { a.join(p, grants, asked) })
 }
 
 // rooms lists what a user is put into at connect: his own room, and what the authorizer lists and admits to.
@@ -121,19 +108,15 @@ func (h *Handler) rooms(ctx context.Context, p auth.Principal) ([]hub.Grant, err
 }
 
 // join runs on the shard.
-func (a *attempt) join(p *auth.Principal, grants []hub.Grant, asked uint64) {
+func (a *attempt) join(p auth.Principal, grants []hub.Grant, asked uint64) {
 	st := a.session
 	if st.state != connecting {
 		return
 	}
 	h := st.handler
-	st.principal = p
-	var issued int64
-	if !p.IssuedAt.IsZero() {
-		issued = p.IssuedAt.UnixMilli()
-	}
-	st.member = h.options.Hub.NewMember(int(st.shard), st, h.options.Random(), p.User, issued)
-	h.options.Hub.Join(st.member, hub.Request{Grants: grants, Asked: asked}, a.joined)
+	st.identify(p)
+	h.options.Hub.Init(&st.member, int(st.shard), st, h.options.Random(), p.User, st.issued)
+	h.options.Hub.Join(&st.member, hub.Request{Grants: grants, Asked: asked}, a.joined)
 }
 
 // joined runs on the shard, at the position at which the session begins. CONNECT goes out first, so nothing that comes
@@ -155,9 +138,9 @@ func (a *attempt) joined(out hub.Outcome) {
 	st.state, st.pid = connected, h.options.Random()
 	st.socket.Accept(socket.Accepted{SID: st.member.Socket, PID: st.pid})
 	h.options.Metrics.Connected("ok")
-	h.options.Roster.Online(st.principal.User, st.member.Socket)
+	h.options.Roster.Online(st.member.User, st.member.Socket)
 	st.ready(a.reason, false, out.Cursor)
-	st.expireAt(st.principal.ExpiresAt)
+	st.watchExpiry()
 	st.answered()
 }
 
@@ -176,7 +159,7 @@ func (st *session) ready(reason string, recovered bool, cursor []byte) {
 		Reason    string      `json:"reason"`
 		Rooms     []room.Room `json:"rooms"`
 		ExpiresAt int64       `json:"expiresAt"`
-	}{st.pid, st.principal.User, recovered, reason, rooms, st.principal.ExpiresAt.UnixMilli()})
+	}{st.pid, st.member.User, recovered, reason, rooms, st.expires})
 	if err != nil {
 		st.handler.options.Logger.Error("session:ready not encoded", "error", err)
 		return
@@ -232,15 +215,18 @@ func (a *attempt) doubt(about string, err error) {
 	})
 }
 
-// expireAt lets the session end at a time, with a notice before.
-func (st *session) expireAt(end time.Time) {
+// watchExpiry arms the timer of the session's end when that is near; it is called at each ping. Most sessions have none.
+func (st *session) watchExpiry() {
 	if st.expiry != nil {
-		st.expiry()
+		return
 	}
-	now := st.handler.options.Now()
-	left := end.Sub(now)
-	notice := left - min(expiryNotice, left/2)
-	st.expiry = st.socket.Shard().After(max(0, notice), func() {
+	end := time.UnixMilli(st.expires)
+	left := end.Sub(st.handler.options.Now())
+	if left > expiryNotice+2*st.handler.options.PingInterval {
+		return
+	}
+	notice := max(0, left-min(expiryNotice, left/2))
+	st.expiry = st.socket.Shard().After(notice, func() {
 		data := []byte(`{"expiresAt":` + itoa(end.UnixMilli()) + `}`)
 		st.socket.Send(hub.Note("session:expiring", data, st.handler.options.Now().UnixMilli(), nil))
 		st.expiry = st.socket.Shard().After(max(0, left-notice), func() {
@@ -248,4 +234,13 @@ func (st *session) expireAt(end time.Time) {
 			st.socket.Disconnect()
 		})
 	})
+}
+
+// extend gives the session another end.
+func (st *session) extend() {
+	if st.expiry != nil {
+		st.expiry()
+		st.expiry = nil
+	}
+	st.watchExpiry()
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+	"unique"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
@@ -62,6 +63,7 @@ type Options struct {
 	RoomsPerSocket  int           // [200]
 	EventsPerSecond float64       // [50]
 	EventsBurst     float64       // [100]
+	PingInterval    time.Duration // [25s]
 	ConnectTimeout  time.Duration // how long doubt may last before the transport is closed [20s]
 	Workers         int           // that may block at once [256]
 	KeepClaims      bool          // an authorizer is asked with the user's claims
@@ -93,6 +95,7 @@ func New(o Options) *Handler {
 	set(&o.RoomsPerSocket, 200)
 	set(&o.EventsPerSecond, 50)
 	set(&o.EventsBurst, 2*o.EventsPerSecond)
+	set(&o.PingInterval, 25*time.Second)
 	set(&o.ConnectTimeout, 20*time.Second)
 	set(&o.Workers, 256)
 	if o.Now == nil {
@@ -125,24 +128,101 @@ func (h *Handler) Run(ctx context.Context) error {
 	return nil
 }
 
-// session is what the gateway holds of one socket. It belongs to the socket's shard.
+// session is what the gateway holds of one socket. It belongs to the socket's shard. There are very many: what most of
+// them don't need most of the time is in rare.
 type session struct {
+	member    hub.Member // with the user and the public id
 	handler   *Handler
-	socket    *socket.Socket
-	member    *hub.Member
-	principal *auth.Principal
-	info      info
+	socket    *socket.Socket // nil on its way here from another gateway
+	name      string         // the user's, to show to others
 	pid       string
-	expiry    func() bool // cancels the timer of the end, nil: none
+	proof     *proof // nil: nothing but the name is needed to ask for permissions
+	rare      *rare
+	expiry    func() bool           // cancels the timer of the end, nil: none is near
+	userAgent unique.Handle[string] // many clients have the same
+	since     int64                 // epoch milliseconds
+	issued    int64                 // when the token was, epoch milliseconds, 0: it does not say
+	expires   int64                 // epoch milliseconds
 	bucket    bucket
-	typing    []room.Room
-	joining   []*joining
-	idle      []func() // called when all is answered
-	busy      int32    // events that are not answered yet
-	shard     int32    // index
+	busy      int32 // events that are not answered yet
+	shard     int16 // index
 	state     state
-	denied    []room.Room // lost on the way from another gateway
-	ending    hub.End     // why it has to go, if that came before its socket
+	ending    hub.End // why it has to go, if that came before its socket
+}
+
+// proof is what permissions are asked with, beside the name.
+type proof struct {
+	grants map[room.Room]permission.Set
+	claims json.RawMessage
+	cookie string
+}
+
+// rare is what a session has for moments, or never.
+type rare struct {
+	typing  []room.Room
+	joining []*joining
+	idle    []func()    // called when all is answered
+	denied  []room.Room // lost on the way from another gateway
+}
+
+// some returns the rare part, to be filled.
+func (st *session) some() *rare {
+	if st.rare == nil {
+		st.rare = &rare{}
+	}
+	return st.rare
+}
+
+// tidy drops the rare part if nothing is in it.
+func (st *session) tidy() {
+	if r := st.rare; r != nil && len(r.typing)+len(r.joining)+len(r.idle)+len(r.denied) == 0 {
+		st.rare = nil
+	}
+}
+
+func (st *session) joining() []*joining {
+	if st.rare == nil {
+		return nil
+	}
+	return st.rare.joining
+}
+
+func (st *session) typing() []room.Room {
+	if st.rare == nil {
+		return nil
+	}
+	return st.rare.typing
+}
+
+// identify keeps what is needed of a principal.
+func (st *session) identify(p auth.Principal) {
+	st.name, st.issued, st.expires = p.Name, 0, p.ExpiresAt.UnixMilli()
+	if !p.IssuedAt.IsZero() {
+		st.issued = p.IssuedAt.UnixMilli()
+	}
+	kept := proof{grants: p.Grants}
+	if st.handler.options.KeepClaims {
+		kept.claims = p.Claims
+	}
+	if st.handler.options.KeepCookie {
+		kept.cookie = p.Cookie
+	}
+	st.proof = nil
+	if len(kept.grants) > 0 || kept.claims != nil || kept.cookie != "" {
+		st.proof = &kept
+	}
+}
+
+// principal is who permissions are asked for.
+func (st *session) principal() auth.Principal {
+	p := auth.Principal{User: st.member.User, Name: st.name, ExpiresAt: time.UnixMilli(st.expires)}
+	if st.issued != 0 {
+		p.IssuedAt = time.UnixMilli(st.issued)
+	}
+	if st.proof != nil {
+		p.Grants, p.Claims, p.Cookie = st.proof.grants, st.proof.claims, st.proof.cookie
+	}
+	return p
 }
 
 type state uint8
@@ -213,7 +293,7 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 		h.options.Metrics.Connected("gone")
 		return
 	}
-	h.options.Roster.Offline(st.principal.User, st.member.Socket, reason == engine.Left)
+	h.options.Roster.Offline(st.member.User, st.member.Socket, reason == engine.Left)
 }
 
 // acker counts the answer as outstanding until it is given.
@@ -235,13 +315,16 @@ func (st *session) end() {
 		st.expiry()
 		st.expiry = nil
 	}
-	for _, r := range st.typing {
+	for _, r := range st.typing() {
 		st.tell(r, false)
 	}
-	st.typing, st.joining, st.busy = nil, nil, 0
+	if st.rare != nil {
+		st.rare.typing, st.rare.joining = nil, nil
+	}
+	st.busy = 0
 	st.answered()
-	if st.member != nil {
-		st.handler.options.Hub.Remove(st.member)
+	if st.member.User != "" {
+		st.handler.options.Hub.Remove(&st.member)
 	}
 }
 
@@ -251,6 +334,7 @@ func (h *Handler) PingFrame(s *socket.Socket) *engine.Frame {
 	if st == nil || st.state != connected {
 		return nil
 	}
+	st.watchExpiry()
 	return st.member.Ping()
 }
 
@@ -293,8 +377,9 @@ func (st *session) End(why hub.End) {
 }
 
 func (st *session) stopTyping(r room.Room) {
-	if i := slices.Index(st.typing, r); i >= 0 {
-		st.typing = slices.Delete(st.typing, i, i+1)
+	if i := slices.Index(st.typing(), r); i >= 0 {
+		st.rare.typing = slices.Delete(st.rare.typing, i, i+1)
+		st.tidy()
 		st.tell(r, false)
 	}
 }

@@ -63,9 +63,6 @@ func (h *Handler) Give(ctx context.Context, find func() *socket.Socket, s *engin
 	case err := <-fail:
 		return Moved{}, false, err
 	case st := <-settled:
-		if st.member == nil {
-			return Moved{}, false, ErrCannotMove
-		}
 		return st.give(ctx)
 	case <-ctx.Done():
 		return Moved{}, false, fmt.Errorf("%w: its events are not answered yet", ErrCannotMove)
@@ -79,7 +76,7 @@ func (st *session) give(ctx context.Context) (Moved, bool, error) {
 		err   error
 	}
 	done := make(chan result, 1)
-	st.handler.options.Hub.At(st.member, func(at []int64) {
+	st.handler.options.Hub.At(int(st.shard), func(at []int64) {
 		m, err := st.freeze(at)
 		done <- result{m, err}
 	})
@@ -101,19 +98,19 @@ func (st *session) freeze(at []int64) (Moved, error) {
 		return Moved{}, ErrCannotMove
 	}
 	m := Moved{
-		Socket: st.member.Socket, PID: st.pid, Principal: *st.principal, Grants: st.member.Grants(), At: at,
-		Since: time.UnixMilli(st.info.since), UserAgent: st.info.userAgent.Value(), Unsent: unsent,
+		Socket: st.member.Socket, PID: st.pid, Principal: st.principal(), Grants: st.member.Grants(), At: at,
+		Since: time.UnixMilli(st.since), UserAgent: st.userAgent.Value(), Unsent: unsent,
 	}
 	st.state = closed
 	st.end()
-	st.handler.options.Roster.Offline(st.principal.User, st.member.Socket, false) // the grace outlasts the move
+	st.handler.options.Roster.Offline(st.member.User, st.member.Socket, false) // the grace outlasts the move
 	return m, nil
 }
 
 // whenIdle calls f on the shard, now or later, when CONNECT and all events are answered; at once if the session ends.
 func (st *session) whenIdle(f func()) {
-	if st.state == connecting || st.busy > 0 || len(st.joining) > 0 {
-		st.idle = append(st.idle, f)
+	if st.state == connecting || st.busy > 0 || len(st.joining()) > 0 {
+		st.some().idle = append(st.rare.idle, f)
 		return
 	}
 	f()
@@ -121,11 +118,12 @@ func (st *session) whenIdle(f func()) {
 
 // answered is called when something has been answered.
 func (st *session) answered() {
-	if st.state == connecting || st.busy > 0 || len(st.joining) > 0 {
+	if st.rare == nil || st.state == connecting || st.busy > 0 || len(st.joining()) > 0 {
 		return
 	}
-	waiting := st.idle
-	st.idle = nil
+	waiting := st.rare.idle
+	st.rare.idle = nil
+	st.tidy()
 	for _, f := range waiting {
 		f()
 	}
@@ -140,14 +138,9 @@ type Replays interface {
 // joins the rooms at one position, reads what lies between, and lets adopt go on with the client. Any goroutine; it
 // blocks. adopt is called once at most, and hands opened to the shard with what has to be sent first.
 func (h *Handler) Take(ctx context.Context, m Moved, shard int, adopt func(unsent []*engine.Frame, opened func(*socket.Socket)) bool) error {
-	st := &session{handler: h, principal: &m.Principal, pid: m.PID, shard: int32(shard), info: info{
-		since: m.Since.UnixMilli(), userAgent: unique.Make(m.UserAgent),
-	}}
-	var issued int64
-	if !m.Principal.IssuedAt.IsZero() {
-		issued = m.Principal.IssuedAt.UnixMilli()
-	}
-	st.member = h.options.Hub.NewMember(shard, st, m.Socket, m.Principal.User, issued)
+	st := &session{handler: h, pid: m.PID, shard: int16(shard), since: m.Since.UnixMilli(), userAgent: unique.Make(m.UserAgent)}
+	st.identify(m.Principal)
+	h.options.Hub.Init(&st.member, shard, st, m.Socket, m.Principal.User, st.issued)
 	replay, err := h.catchUp(ctx, st, m)
 	if err != nil {
 		h.forget(st)
@@ -164,7 +157,7 @@ func (h *Handler) Take(ctx context.Context, m Moved, shard int, adopt func(unsen
 func (h *Handler) forget(st *session) {
 	h.options.Hub.Do(int(st.shard), func() {
 		st.state = closed
-		h.options.Hub.Remove(st.member)
+		h.options.Hub.Remove(&st.member)
 	})
 }
 
@@ -172,7 +165,10 @@ func (h *Handler) forget(st *session) {
 // held.
 func (h *Handler) catchUp(ctx context.Context, st *session, m Moved) ([]*engine.Frame, error) {
 	outcome := make(chan hub.Outcome, 1)
-	h.options.Hub.Join(st.member, hub.Request{Grants: m.Grants, From: m.At, Hold: true, Reach: m.At}, func(out hub.Outcome) {
+	h.options.Hub.Join(&st.member, hub.Request{Grants: m.Grants, From: m.At, Hold: true, Reach: m.At}, func(out hub.Outcome) {
+		if len(out.Denied) > 0 {
+			st.some().denied = out.Denied
+		}
 		outcome <- out
 	})
 	var out hub.Outcome
@@ -184,7 +180,6 @@ func (h *Handler) catchUp(ctx context.Context, st *session, m Moved) ([]*engine.
 	if out.Err != nil {
 		return nil, out.Err
 	}
-	st.denied = out.Denied
 	spans := recovery.Spans(m.At, out.At)
 	if len(spans) == 0 {
 		return nil, nil
@@ -208,9 +203,14 @@ func (st *session) moved(s *socket.Socket) {
 	st.socket, s.State = s, st
 	st.state = connected
 	h := st.handler
-	h.options.Roster.Online(st.principal.User, st.member.Socket)
-	for _, r := range st.denied {
-		st.evict(r)
+	h.options.Roster.Online(st.member.User, st.member.Socket)
+	if st.rare != nil {
+		denied := st.rare.denied
+		st.rare.denied = nil
+		st.tidy()
+		for _, r := range denied {
+			st.evict(r)
+		}
 	}
 	held, over := st.member.Release()
 	for _, f := range held {
@@ -222,7 +222,7 @@ func (st *session) moved(s *socket.Socket) {
 	case st.ending != 0:
 		s.Disconnect()
 	default:
-		st.expireAt(st.principal.ExpiresAt)
+		st.watchExpiry()
 	}
 }
 

@@ -91,7 +91,7 @@ func join(st *session, _ string, arg json.RawMessage, a acker) {
 	outcomes := make(map[room.Room]joined, len(r.rooms))
 	var ask []room.Room
 	shown, _ := st.member.Rooms()
-	for _, j := range st.joining {
+	for _, j := range st.joining() {
 		shown += len(j.rooms)
 	}
 	for _, name := range r.rooms {
@@ -156,9 +156,9 @@ func (r *request) answer(outcomes map[room.Room]joined, a acker) {
 // ask joins rooms that the authorizer admits to. done runs on the shard when that has taken effect; cursor is nil if
 // nothing was joined.
 func (st *session) ask(rooms []room.Room, done func(outcomes []joined, cursor []byte)) {
-	h, principal := st.handler, *st.principal
+	h, principal := st.handler, st.principal()
 	j := &joining{rooms: slices.Clone(rooms)}
-	st.joining = append(st.joining, j)
+	st.some().joining = append(st.rare.joining, j)
 	h.pool.do(func(ctx context.Context) {
 		asked := h.options.Hub.Changes()
 		sets, err := h.options.Authorizer.Permissions(ctx, principal, rooms)
@@ -183,7 +183,7 @@ func (st *session) ask(rooms []room.Room, done func(outcomes []joined, cursor []
 			st.post(func() { st.asked(j, outcomes, hub.Outcome{}, done) })
 			return
 		}
-		h.options.Hub.Join(st.member, hub.Request{Grants: grants, Asked: asked}, func(out hub.Outcome) {
+		h.options.Hub.Join(&st.member, hub.Request{Grants: grants, Asked: asked}, func(out hub.Outcome) {
 			if st.state == connected {
 				st.asked(j, outcomes, out, done)
 			}
@@ -193,7 +193,10 @@ func (st *session) ask(rooms []room.Room, done func(outcomes []joined, cursor []
 
 // asked is the end of ask, on the shard.
 func (st *session) asked(j *joining, outcomes []joined, out hub.Outcome, done func([]joined, []byte)) {
-	st.joining = slices.DeleteFunc(st.joining, func(other *joining) bool { return other == j })
+	if st.rare != nil {
+		st.rare.joining = slices.DeleteFunc(st.rare.joining, func(other *joining) bool { return other == j })
+		st.tidy()
+	}
 	for i := range outcomes {
 		o := &outcomes[i]
 		switch {
@@ -205,7 +208,7 @@ func (st *session) asked(j *joining, outcomes []joined, out hub.Outcome, done fu
 		case slices.Contains(out.Denied, o.room):
 			o.fault = &fault{Code: forbidden, Message: "Not admitted"}
 		case !slices.Contains(j.rooms, o.room):
-			st.handler.options.Hub.Leave(st.member, o.room)
+			st.handler.options.Hub.Leave(&st.member, o.room)
 			o.fault = &fault{Code: notJoined, Message: "Left before it was joined"}
 		}
 	}
@@ -252,10 +255,10 @@ func leave(st *session, _ string, arg json.RawMessage, a acker) {
 }
 
 func (st *session) leave(r room.Room) *fault {
-	if r == room.OfUser(st.principal.User) {
+	if r == room.OfUser(st.member.User) {
 		return &fault{Code: forbidden, Message: "A user's own room is not left"}
 	}
-	for _, j := range st.joining {
+	for _, j := range st.joining() {
 		if i := slices.Index(j.rooms, r); i >= 0 {
 			j.rooms = slices.Delete(j.rooms, i, i+1)
 			return nil
@@ -265,6 +268,6 @@ func (st *session) leave(r room.Room) *fault {
 		return &fault{Code: notJoined, Message: "Not in this room"}
 	}
 	st.stopTyping(r)
-	st.handler.options.Hub.Leave(st.member, r)
+	st.handler.options.Hub.Leave(&st.member, r)
 	return nil
 }

@@ -44,7 +44,7 @@ type typed struct {
 }
 
 func (st *session) tell(r room.Room, typing bool) {
-	st.handler.lanes.put(st.member.Socket, typed{room: r, user: st.principal.User, socket: st.member.Socket, shown: st.principal.Name, typing: typing})
+	st.handler.lanes.put(st.member.Socket, typed{room: r, user: st.member.User, socket: st.member.Socket, shown: st.name, typing: typing})
 }
 
 func (h *Handler) tellTyping(ctx context.Context, t typed) {
@@ -77,11 +77,11 @@ func typing(st *session, name string, arg json.RawMessage, a acker) {
 	if name == "typing:stop" {
 		st.stopTyping(r)
 	} else {
-		if !slices.Contains(st.typing, r) {
-			if len(st.typing) == maxTyping {
-				st.stopTyping(st.typing[0])
+		if !slices.Contains(st.typing(), r) {
+			if len(st.typing()) == maxTyping {
+				st.stopTyping(st.rare.typing[0])
 			}
-			st.typing = append(st.typing, r)
+			st.some().typing = append(st.rare.typing, r)
 		}
 		st.tell(r, true) // again too: it keeps the typing alive
 	}
@@ -132,7 +132,7 @@ func subscribe(st *session, _ string, arg json.RawMessage, a acker) {
 		return
 	}
 	h := st.handler
-	h.options.Hub.Join(st.member, hub.Request{Grants: grants, Asked: h.options.Hub.Changes()}, func(out hub.Outcome) {
+	h.options.Hub.Join(&st.member, hub.Request{Grants: grants, Asked: h.options.Hub.Changes()}, func(out hub.Outcome) {
 		switch {
 		case st.state != connected:
 		case out.Err != nil:
@@ -154,7 +154,7 @@ func (st *session) snapshot(list []string, joined []hub.Grant, a acker) {
 			if err != nil {
 				h.options.Logger.Debug("presence not known", "error", err)
 				for _, g := range joined {
-					h.options.Hub.Leave(st.member, g.Room)
+					h.options.Hub.Leave(&st.member, g.Room)
 				}
 				a.refuse(away)
 				return
@@ -174,7 +174,7 @@ func unsubscribe(st *session, _ string, arg json.RawMessage, a acker) {
 		return
 	}
 	for _, user := range list {
-		st.handler.options.Hub.Leave(st.member, watching(user))
+		st.handler.options.Hub.Leave(&st.member, watching(user))
 	}
 	a.ok(yes{true})
 }
@@ -187,7 +187,7 @@ func setStatus(st *session, _ string, arg json.RawMessage, a acker) {
 		a.refuse(fault{Code: badRequest, Message: "Say {status}, at most " + strconv.Itoa(maxStatusBytes) + " bytes"})
 		return
 	}
-	h, user := st.handler, st.principal.User
+	h, user := st.handler, st.member.User
 	h.pool.do(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
@@ -232,28 +232,20 @@ func (st *session) refreshed(p auth.Principal, err error, a acker) {
 		st.handler.options.Logger.Debug("refresh in doubt", "error", err)
 		a.refuse(away)
 		return
-	case p.User != st.principal.User:
+	case p.User != st.member.User:
 		a.refuse(fault{Code: forbidden, Message: "The token is another user's"})
 		return
 	}
-	if !st.handler.options.KeepClaims {
-		p.Claims = nil
+	if p.Cookie == "" && st.proof != nil {
+		p.Cookie = st.proof.cookie
 	}
-	if !st.handler.options.KeepCookie {
-		p.Cookie = ""
-	}
-	if p.Cookie == "" {
-		p.Cookie = st.principal.Cookie
-	}
-	st.principal = &p
-	if !p.IssuedAt.IsZero() {
-		st.handler.options.Hub.Reissue(st.member, p.IssuedAt.UnixMilli())
-	}
-	st.expireAt(p.ExpiresAt)
+	st.identify(p)
+	st.handler.options.Hub.Reissue(&st.member, st.issued)
+	st.extend()
 	a.ok(struct {
 		OK        bool  `json:"ok"`
 		ExpiresAt int64 `json:"expiresAt"`
-	}{true, p.ExpiresAt.UnixMilli()})
+	}{true, st.expires})
 }
 
 func received(_ *session, _ string, arg json.RawMessage, a acker) {
@@ -289,7 +281,7 @@ func publish(st *session, name string, arg json.RawMessage, a acker) {
 		a.refuse(fault{Code: badRequest, Message: "Say {id, room, data}"})
 		return
 	}
-	key := st.principal.User
+	key := st.member.User
 	if in.Room != "" {
 		set, joined := st.member.Permissions(in.Room)
 		switch {
@@ -308,7 +300,7 @@ func publish(st *session, name string, arg json.RawMessage, a acker) {
 		in.ID = ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String()
 	}
 	value, err := json.Marshal(clientEvent{
-		ID: in.ID, Event: name, User: st.principal.User, Socket: st.member.Socket, Room: in.Room, Data: in.Data, Time: now,
+		ID: in.ID, Event: name, User: st.member.User, Socket: st.member.Socket, Room: in.Room, Data: in.Data, Time: now,
 	})
 	if err != nil {
 		a.refuse(fault{Code: internal, Message: "The event could not be written"})
