@@ -2,8 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 
-// exchange writes chunks to the server and resolves with what came back when the server closes, or after quiet ms.
-export function exchange(url, chunks, quiet = 300) {
+// exchange writes the first chunk, and the others once something came back, and resolves with all that came back when the
+// server closes, or after quiet ms without a byte.
+export function exchange(url, [first, ...rest], quiet = 300) {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     const socket = connect(Number(port), hostname);
@@ -19,13 +20,14 @@ export function exchange(url, chunks, quiet = 300) {
       timer = setTimeout(() => done(false), quiet);
     };
     socket.on("data", (chunk) => {
+      if (got.length === 0) rest.forEach((more) => socket.write(more));
       got = Buffer.concat([got, chunk]);
       wait();
     });
     socket.on("close", () => done(true));
     socket.on("error", () => done(true));
     socket.on("connect", () => {
-      for (const chunk of chunks) socket.write(chunk);
+      socket.write(first);
       wait();
     });
   });
