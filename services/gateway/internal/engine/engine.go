@@ -54,6 +54,8 @@ type Options struct {
 	MaxSockets   int     // sessions at once; 0 no limit
 	ConnectRate  float64 // new sessions a second; 0 no limit
 	ConnectBurst int     // [one second's worth, 1 at least]
+	// Busy reports whether nothing more is to be admitted, for a reason of the process: its memory, say. Any goroutine; nil: never.
+	Busy func() bool
 
 	Shards   int  // [GOMAXPROCS]
 	Portable bool // use no poller

@@ -24,6 +24,10 @@ func parseRequest(r *http.Request) (engineio.Request, error) {
 
 // admit reserves a place for one more session. The place is given back by Session.forget, or by release.
 func (e *Engine) admit(w http.ResponseWriter) bool {
+	if e.options.Busy != nil && e.options.Busy() {
+		e.turnAway(w, RefusedBusy)
+		return false
+	}
 	if n := e.sockets.Add(1); e.options.MaxSockets > 0 && n > int64(e.options.MaxSockets) {
 		e.release()
 		e.turnAway(w, RefusedSockets)

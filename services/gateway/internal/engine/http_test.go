@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
@@ -203,6 +204,17 @@ func TestAdmission(t *testing.T) {
 			w.openPolling()
 			c, _ = w.openWebSocket()
 			c.Close()
+		})
+	})
+	t.Run("while the process is busy", func(t *testing.T) {
+		var busy atomic.Bool
+		busy.Store(true)
+		inBubble(t, engine.Options{Busy: busy.Load}, echo(), func(t *testing.T, w *world) {
+			if a := w.request("GET", polling, ""); a.status != 503 {
+				t.Errorf("polling: %d", a.status)
+			}
+			busy.Store(false)
+			w.openPolling()
 		})
 	})
 	t.Run("over the rate", func(t *testing.T) {

@@ -130,12 +130,15 @@ func (s *Session) park(p *poll) {
 // overdue reports whether the ping timeout has passed, though the wheel has not come to it.
 func (s *Session) overdue() bool { return s.beat.tick*int64(wheelTick) <= s.shard.engine.clock() }
 
-// unpark takes a GET back whose client is gone; the session ends, since nobody knows what the client has read.
+// unpark takes a GET back whose client is gone. The session ends, also if the GET was just being answered: nobody knows what the client has read.
 func (s *Session) unpark(p *poll) {
-	if !s.closed && s.polling != nil && s.polling.parked == p {
-		s.polling.parked = nil
-		s.Close(TransportError)
+	if s.closed || s.polling == nil {
+		return
 	}
+	if s.polling.parked == p {
+		s.polling.parked = nil
+	}
+	s.Close(TransportError)
 }
 
 // accept takes the body of a POST.

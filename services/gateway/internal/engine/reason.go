@@ -60,6 +60,7 @@ type Refusal uint8
 const (
 	RefusedSockets Refusal = iota + 1 // over MaxSockets
 	RefusedRate                       // over ConnectRate
+	RefusedBusy                       // Options.Busy said so
 	RefusedOrigin                     // a foreign Origin
 	RefusedRequest                    // not a request of the protocol
 	RefusedClosing                    // the engine is shutting down
@@ -72,6 +73,8 @@ func (r Refusal) String() string {
 		return "sockets"
 	case RefusedRate:
 		return "rate"
+	case RefusedBusy:
+		return "busy"
 	case RefusedOrigin:
 		return "origin"
 	case RefusedRequest:

@@ -29,6 +29,13 @@ const (
 )
 
 func newStream(nc net.Conn, sendBuffer int) *stream {
+	below := nc
+	if over, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		below = over.NetConn()
+	}
+	if tcp, ok := below.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer) // a connection that is broken shows when it is used
+	}
 	return &stream{conn: nc, out: make(chan []byte, 2), next: make(chan struct{}, 1), room: sendBuffer}
 }
 

@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -261,4 +263,36 @@ func TestManyConnectAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// TLS ends in the process: no descriptor, and yet the same shards.
+func TestTLS(t *testing.T) {
+	e, err := engine.New(engine.Options{Shards: 1, Open: func(s *engine.Session, _ engine.Handshake) engine.Handler {
+		s.Trust()
+		return echo()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- e.Run(ctx) }()
+	server := httptest.NewTLSServer(e)
+	defer server.Close()
+	d := websocket.Dialer{TLSClientConfig: server.Client().Transport.(*http.Transport).TLSClientConfig}
+	conn, _, err := d.Dial("wss"+strings.TrimPrefix(server.URL, "https")+"/?EIO=4&transport=websocket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := &ws{conn, t}
+	sidOf(t, c.next())
+	long := "4" + strings.Repeat("x", 500_000)
+	c.say(long)
+	c.want(long)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	_ = c.wantEnd()
 }
