@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
@@ -48,11 +49,17 @@ func (o observer) Attached(delta int) { o.r.metrics.gateways.Add(float64(delta))
 func (o observer) RangeBytes(n int64) { o.r.metrics.rangeBytes.Add(float64(n)) }
 func (o observer) PushDropped(n int)  { o.r.metrics.pushDropped.Add(float64(n)) }
 
-// Control keeps a revocation on its compacted topic too, so that it outlives the events topic.
+// Control keeps a revocation on its compacted topic too, so that it outlives the events topic, and has the cache forget
+// permissions that may have changed.
 func (o observer) Control(rec *deliveryv1.Record) {
 	c := rec.GetControl()
-	if now := o.r.running.Load(); now != nil && c.GetKind() == deliveryv1.Control_SESSION_REVOKED {
-		now.revoked.Append(c.GetUser(), c.GetBeforeMs())
+	switch c.GetKind() {
+	case deliveryv1.Control_SESSION_REVOKED:
+		if now := o.r.running.Load(); now != nil {
+			now.revoked.Append(c.GetUser(), c.GetBeforeMs())
+		}
+	case deliveryv1.Control_MEMBERSHIP_CHANGED:
+		o.r.forget.forget(c.GetRoom(), slices.Concat(c.GetAdd(), c.GetRemove()))
 	}
 }
 

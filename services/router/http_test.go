@@ -1,21 +1,26 @@
 package router
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
+	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 )
 
 func post(t *testing.T, r *Router, path, body string) (int, map[string]any) {
@@ -210,5 +215,46 @@ func TestBeforeKafkaAnswersEmitsAre503(t *testing.T) {
 	}
 	if err := r.Ready(); err == nil {
 		t.Error("ready without kafka")
+	}
+}
+
+type fakePresence struct {
+	presencev1.UnimplementedPresenceServer
+	dropped chan *presencev1.DropPermissionsRequest
+	fails   atomic.Int32
+}
+
+func (f *fakePresence) DropPermissions(_ context.Context, req *presencev1.DropPermissionsRequest) (*presencev1.DropPermissionsResponse, error) {
+	if f.fails.Add(-1) >= 0 {
+		return nil, status.Error(codes.Unavailable, "away")
+	}
+	f.dropped <- req
+	return &presencev1.DropPermissionsResponse{}, nil
+}
+
+func TestAChangedMembershipIsForgottenByTheCacheAlsoIfPresenceWasAway(t *testing.T) {
+	c := broker(t)
+	f := &fakePresence{dropped: make(chan *presencev1.DropPermissionsRequest, 8)}
+	f.fails.Store(1)
+	server := grpc.NewServer()
+	presencev1.RegisterPresenceServer(server, f)
+	l := listen(t)
+	go server.Serve(l)
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r, _ := start(t, c, func(o *Options) { o.Presence = conn })
+	ready(t, r)
+	post(t, r, "/v1/rooms/conversation:red/evict", `{"users":["u1"]}`)
+	select {
+	case req := <-f.dropped:
+		if req.GetRoom() != string(red) || !slices.Equal(req.GetUsers(), []string{"u1"}) {
+			t.Errorf("%v", req)
+		}
+	case <-time.After(within):
+		t.Fatal("never dropped")
 	}
 }

@@ -41,6 +41,7 @@ type Router struct {
 	held     *partitions.Set
 	history  *history.Reader
 	publish  *publisher
+	forget   *forgetter
 	metrics  *metrics
 	handler  http.Handler
 
@@ -63,7 +64,7 @@ func New(o Options) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{opts: o, cluster: cluster}
+	r := &Router{opts: o, cluster: cluster, forget: newForgetter(o.Presence, o.Logger)}
 	if r.metrics, err = newMetrics(o.Registry, r); err != nil {
 		return nil, fmt.Errorf("router: metrics: %w", err)
 	}
@@ -121,6 +122,7 @@ func (r *Router) deliver(ctx context.Context) error {
 	g.Go(func() error { return r.held.Run(ctx) })
 	g.Go(func() error { return r.letters.Run(ctx) })
 	g.Go(func() error { return r.publish.run(ctx) })
+	g.Go(func() error { return r.forget.run(ctx) })
 	g.Go(func() error { return revoked.Run(ctx) })
 	g.Go(func() error { return fleet.Run(ctx) })
 	g.Go(func() error {

@@ -57,6 +57,20 @@ type Consumer struct {
 	opts     Options
 	balancer *sticky
 	readers  map[int]*reader // only Run's goroutine
+	said     rarely          // only Run's goroutine
+}
+
+// rarely spaces what would be logged again and again while Kafka is away.
+type rarely struct{ last time.Time }
+
+const rarelyIs = 10 * time.Second
+
+func (r *rarely) due(now time.Time) bool {
+	if now.Sub(r.last) < rarelyIs {
+		return false
+	}
+	r.last = now
+	return true
 }
 
 // New makes a consumer; Run joins the group.
@@ -102,7 +116,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 			if kafkaconn.Definite(err) {
 				return fmt.Errorf("join kafka group %s: %w", c.opts.Group, err)
 			}
-			c.opts.Logger.WarnContext(ctx, "cannot join the kafka group, trying again", "group", c.opts.Group, "error", err)
+			if c.said.due(time.Now()) {
+				c.opts.Logger.WarnContext(ctx, "cannot join the kafka group, trying again", "group", c.opts.Group, "error", err)
+			}
 		}
 	}
 }

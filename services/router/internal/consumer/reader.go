@@ -32,6 +32,7 @@ type reader struct {
 	stuck    int
 	outSince time.Time // first of the present row of out-of-range answers
 	unknown  int       // answers in a row that the topic is not known
+	said     rarely
 }
 
 func (c *Consumer) startReader(ctx context.Context, partition int, committed int64) *reader {
@@ -85,7 +86,9 @@ func (r *reader) judge(ctx context.Context, err error, backoff time.Duration) ti
 	case errors.Is(err, kafka.NotLeaderForPartition), errors.Is(err, kafka.LeaderNotAvailable), errors.Is(err, io.EOF):
 		return shortBackoff // the leader moved, or its broker went: find the new one fast
 	default:
-		log.WarnContext(ctx, "cannot read the partition, trying again", "error", r.c.opts.Cluster.Explain(err))
+		if r.said.due(time.Now()) {
+			log.WarnContext(ctx, "cannot read the partition, trying again", "error", r.c.opts.Cluster.Explain(err))
+		}
 	}
 	return backoff
 }

@@ -220,29 +220,48 @@ func Definite(err error) bool {
 		errors.Is(err, kafka.TopicAuthorizationFailed) || errors.Is(err, kafka.GroupAuthorizationFailed) || errors.Is(err, kafka.ClusterAuthorizationFailed)
 }
 
-// Explain turns the usual ways of not reaching Kafka into a sentence that says what to look at. Others pass unchanged.
+// explained is a sentence about an error that Explain knew.
+type explained struct {
+	sentence string
+	err      error
+}
+
+func (e *explained) Error() string { return e.sentence + ": " + e.err.Error() }
+func (e *explained) Unwrap() error { return e.err }
+
+// Explain turns the usual ways of not reaching Kafka into a sentence that says what to look at. Others pass unchanged,
+// as does what was explained already.
 func (c *Cluster) Explain(err error) error {
+	var before *explained
+	if err == nil || errors.As(err, &before) {
+		return err
+	}
+	if s := c.sentence(err); s != "" {
+		return &explained{sentence: s, err: err}
+	}
+	return err
+}
+
+func (c *Cluster) sentence(err error) string {
 	where := strings.Join(c.brokers, ", ")
 	var refused *net.OpError
 	var name *net.DNSError
 	var cert *tls.CertificateVerificationError
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
-		return fmt.Errorf("kafka at %s refuses user %q: wrong name, password or mechanism (INTERLINK_KAFKA_USERNAME, _PASSWORD, _SASL): %w", where, c.user, err)
+		return fmt.Sprintf("kafka at %s refuses user %q: wrong name, password or mechanism (INTERLINK_KAFKA_USERNAME, _PASSWORD, _SASL)", where, c.user)
 	case errors.Is(err, kafka.UnsupportedSASLMechanism):
-		return fmt.Errorf("kafka at %s does not offer this SASL mechanism (INTERLINK_KAFKA_SASL): %w", where, err)
+		return fmt.Sprintf("kafka at %s does not offer this SASL mechanism (INTERLINK_KAFKA_SASL)", where)
 	case errors.As(err, &cert):
-		return fmt.Errorf("the certificate of kafka at %s is not trusted (INTERLINK_KAFKA_CA): %w", where, err)
+		return fmt.Sprintf("the certificate of kafka at %s is not trusted (INTERLINK_KAFKA_CA)", where)
 	case errors.As(err, &name):
-		return fmt.Errorf("no address is known for kafka at %s (KAFKA_BROKERS): %w", where, err)
+		return fmt.Sprintf("no address is known for kafka at %s (KAFKA_BROKERS)", where)
 	case errors.As(err, &refused):
-		return fmt.Errorf("no kafka broker answers at %s (KAFKA_BROKERS): %w", where, err)
+		return fmt.Sprintf("no kafka broker answers at %s (KAFKA_BROKERS)", where)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("kafka at %s closes the connection: does it speak TLS or SASL here (INTERLINK_KAFKA_TLS, _SASL)? %w", where, err)
+		return fmt.Sprintf("kafka at %s closes the connection; does it speak TLS or SASL here (INTERLINK_KAFKA_TLS, _SASL)?", where)
 	}
-	return err
+	return ""
 }
 
 func plural(n int, one, more string) string {

@@ -207,7 +207,7 @@ func Parse(value []byte) (user string, beforeMs int64, err error) {
 
 // follow reads one partition from its first record on.
 func (r *Register) follow(ctx context.Context, partition int) {
-	next := int64(kafka.FirstOffset)
+	next, before, said := int64(kafka.FirstOffset), int64(kafka.FirstOffset), false
 	for ctx.Err() == nil {
 		err := r.session(ctx, partition, &next)
 		if ctx.Err() != nil {
@@ -216,7 +216,10 @@ func (r *Register) follow(ctx context.Context, partition int) {
 		if errors.Is(err, kafka.OffsetOutOfRange) || errors.Is(err, kafka.UnknownTopicOrPartition) {
 			next = kafka.FirstOffset
 		}
-		r.opts.Logger.WarnContext(ctx, "cannot read revocations, trying again", "partition", partition, "error", r.opts.Cluster.Explain(err))
+		if said = said && next == before; !said { // once until it goes on
+			r.opts.Logger.WarnContext(ctx, "cannot read revocations, trying again", "partition", partition, "error", r.opts.Cluster.Explain(err))
+			said, before = true, next
+		}
 		pause(ctx, retryAfter)
 	}
 }

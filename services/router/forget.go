@@ -1,0 +1,76 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
+)
+
+const (
+	forgetQueue = 4096
+	forgetAgain = time.Second
+	forgetCall  = 5 * time.Second
+)
+
+// forgetter drops cached permissions of users whose membership changed, also when no gateway has the room or the user:
+// a member who was removed while away must not be let in by what the cache remembers.
+type forgetter struct {
+	client presencev1.PresenceClient // nil: nothing is cached
+	queue  chan *presencev1.DropPermissionsRequest
+	logger *slog.Logger
+}
+
+func newForgetter(conn grpc.ClientConnInterface, logger *slog.Logger) *forgetter {
+	f := &forgetter{queue: make(chan *presencev1.DropPermissionsRequest, forgetQueue), logger: logger}
+	if conn != nil {
+		f.client = presencev1.NewPresenceClient(conn)
+	}
+	return f
+}
+
+// forget queues a drop. It never blocks: with presence away so long that the queue is full, the cache's own time to live has to do.
+func (f *forgetter) forget(room string, users []string) {
+	if f.client == nil {
+		return
+	}
+	select {
+	case f.queue <- &presencev1.DropPermissionsRequest{Room: room, Users: users}:
+	default:
+		f.logger.Warn("too many membership changes wait for presence, one is left to the cache's time to live")
+	}
+}
+
+func (f *forgetter) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case req := <-f.queue:
+			f.drop(ctx, req)
+		}
+	}
+}
+
+// drop tries until presence has taken it.
+func (f *forgetter) drop(ctx context.Context, req *presencev1.DropPermissionsRequest) {
+	for told := false; ctx.Err() == nil; {
+		call, cancel := context.WithTimeout(ctx, forgetCall)
+		_, err := f.client.DropPermissions(call, req)
+		cancel()
+		if err == nil {
+			return
+		}
+		if !told && ctx.Err() == nil {
+			f.logger.WarnContext(ctx, "presence does not drop permissions, trying again", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(forgetAgain):
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/edumatrix/interlink/services/router/internal/envelope"
+)
+
+type fakeWriter struct {
+	gate  chan error
+	wrote chan string
+}
+
+func (f *fakeWriter) Bury(ctx context.Context, key, value []byte, headers []envelope.Header) error {
+	select {
+	case err := <-f.gate:
+		if err == nil {
+			f.wrote <- string(key) + "=" + string(value)
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func letterAt(offset int64, value string) envelope.Message {
+	return envelope.Message{Topic: "t", Partition: 2, Offset: offset, Key: []byte("k"), Value: []byte(value)}
+}
+
+func TestLettersAreWrittenInOrderAndHoldTheCommit(t *testing.T) {
+	f := &fakeWriter{gate: make(chan error), wrote: make(chan string, 4)}
+	o := New(f, slog.New(slog.DiscardHandler), func() { t.Error("dropped") })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- o.Run(ctx) }()
+	o.Send(letterAt(5, "a"), envelope.Invalid, "because")
+	o.Send(letterAt(9, "b"), envelope.Invalid, "because")
+	if low, waiting := o.Low(2); !waiting || low != 5 {
+		t.Errorf("low %d %v", low, waiting)
+	}
+	if _, waiting := o.Low(1); waiting {
+		t.Error("another partition waits")
+	}
+	f.gate <- errors.New("away")
+	f.gate <- nil
+	if got := <-f.wrote; got != "k=a" {
+		t.Error(got)
+	}
+	f.gate <- nil
+	if got := <-f.wrote; got != "k=b" {
+		t.Error(got)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatFindsNoRoomIsCounted(t *testing.T) {
+	dropped := 0
+	o := New(nil, slog.New(slog.DiscardHandler), func() { dropped++ })
+	big := letterAt(0, string(make([]byte, MaxBytes/4)))
+	for range 5 {
+		o.Send(big, envelope.NotJSON, "x")
+	}
+	if dropped != 2 || o.bytes > MaxBytes {
+		t.Errorf("%d dropped, %d bytes", dropped, o.bytes)
+	}
+}
+
+func TestHeadersSayWhyAndWhereFrom(t *testing.T) {
+	m := letterAt(7, "x")
+	m.Headers = []envelope.Header{{Key: "h", Value: []byte("v")}}
+	got := map[string]string{}
+	for _, h := range headers(letter{m, envelope.NotJSON, "broken JSON"}) {
+		got[h.Key] = string(h.Value)
+	}
+	for k, want := range map[string]string{"h": "v", "reason": "broken JSON", "code": "not_json", "source": "t/2/7"} {
+		if got[k] != want {
+			t.Errorf("%s: %q, want %q", k, got[k], want)
+		}
+	}
+}
