@@ -178,11 +178,12 @@ func (r *Roster) hold(ctx context.Context) {
 			if answer.Forgotten || answer.Run != run {
 				known := run != ""
 				run = answer.Run
-				r.anew()
+				r.void()
 				if known && r.options.Forgotten != nil {
 					r.options.Forgotten()
 				}
 			}
+			signal(r.wake)
 			if err := r.Peers(ctx); err != nil {
 				r.options.Logger.Debug("gateways not listed", "error", err)
 			}
@@ -204,12 +205,11 @@ func (r *Roster) claim(ctx context.Context) (*presencev1.RenewResponse, error) {
 	})
 }
 
-// anew lets everything be told again.
-func (r *Roster) anew() {
+// void notes that everything has to be told again.
+func (r *Roster) void() {
 	r.mu.Lock()
 	r.full, r.changes = true, nil
 	r.mu.Unlock()
-	signal(r.wake)
 }
 
 // sync tells what has changed, a batch at a time.
@@ -229,7 +229,13 @@ func (r *Roster) sync(ctx context.Context) {
 			if batch == nil {
 				break
 			}
-			if err := r.call(ctx, batch); err != nil {
+			forgotten, err := r.call(ctx, batch)
+			if forgotten { // all is told when the lease is back, see hold
+				r.void()
+				signal(r.renew)
+				break
+			}
+			if err != nil {
 				r.options.Logger.Debug("presence not told", "error", err)
 				r.back(batch)
 				if !pause(ctx, retry) {
@@ -285,23 +291,19 @@ func (r *Roster) back(batch *presencev1.SyncRequest) {
 	}
 }
 
-func (r *Roster) call(ctx context.Context, batch *presencev1.SyncRequest) error {
+func (r *Roster) call(ctx context.Context, batch *presencev1.SyncRequest) (forgotten bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	if batch.Full {
 		all, err := r.options.All(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		batch.Changes = all
 	}
 	answer, err := r.options.Client.Sync(ctx, batch)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if answer.Forgotten {
-		r.anew()
-		signal(r.renew)
-	}
-	return nil
+	return answer.Forgotten, nil
 }
