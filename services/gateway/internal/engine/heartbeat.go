@@ -10,9 +10,9 @@ func (s *Session) startBeat() {
 }
 
 // armBeat counts from now and rounds down, so that a session is never found open after its time.
-func (s *Session) armBeat(after int64) {
-	s.shard.wheel.arm(&s.beat, s.shard.now+after-int64(wheelTick)+1)
-}
+func (s *Session) armBeat(after int64) { s.armBeatAt(s.shard.now + after) }
+
+func (s *Session) armBeatAt(at int64) { s.shard.wheel.arm(&s.beat, at-int64(wheelTick)+1) }
 
 func (s *Session) beatDue() {
 	if s.closed {
@@ -22,10 +22,15 @@ func (s *Session) beatDue() {
 		s.Close(PingTimeout)
 		return
 	}
+	due := s.beat.tick * int64(wheelTick)
 	if f := s.handler.Pinging(s); f != nil {
 		s.Send(f)
 	}
-	s.Ping()
+	if s.Ping() {
+		// Counted from when the ping was due, so that small delays do not add up; but a process that was stopped for long gives its clients time.
+		timeout := s.shard.engine.pingTimeout
+		s.armBeatAt(max(due, s.shard.now-timeout/4) + timeout)
+	}
 }
 
 // Ping sends a ping behind what is queued; its pong proves that all of that has arrived. Pings may be sent at any time.

@@ -46,6 +46,7 @@ type Shard struct {
 	spares   spares
 	in       []byte
 	out      []byte
+	behind   int // turns in a row that may have left ready descriptors
 	quit     bool
 }
 
@@ -121,11 +122,24 @@ func (sh *Shard) run() error {
 			sh.serve(event)
 			sh.settle()
 		}
-		sh.wheel.advance(sh.now)
-		sh.settle()
+		if sh.caughtUp(n) {
+			sh.wheel.advance(sh.now)
+			sh.settle()
+		}
 		sh.flush()
 	}
 	return nil
+}
+
+// caughtUp reports whether timers may fire: not while more descriptors may be ready than one turn has served. After a process was stopped
+// for a while the pongs that wait in its descriptors are read before their sessions time out. It holds timers up for one round of all descriptors.
+func (sh *Shard) caughtUp(served int) bool {
+	if served == poller.Batch && sh.behind <= len(sh.slots)/poller.Batch {
+		sh.behind++
+		return false
+	}
+	sh.behind = 0
+	return true
 }
 
 // deadline is until when to wait: not at all if there are posts.

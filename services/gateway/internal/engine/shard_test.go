@@ -74,3 +74,15 @@ func TestPostsRunInOrderAndTheirFollowUpsBetween(t *testing.T) {
 		t.Error("a post was taken after the end")
 	}
 }
+
+func TestTimersWaitForOneRoundOfDescriptors(t *testing.T) {
+	sh := &Shard{slots: make([]slot, 3*poller.Batch)}
+	for turn, want := range []bool{false, false, false, false, true, false} {
+		if got := sh.caughtUp(poller.Batch); got != want {
+			t.Errorf("full turn %d: %v", turn, got)
+		}
+	}
+	if !sh.caughtUp(poller.Batch - 1) {
+		t.Error("a turn that has served all holds timers up")
+	}
+}
