@@ -457,3 +457,26 @@ func TestSettingsThatCannotResumeAreRefused(t *testing.T) {
 		t.Errorf("all that is missing must be named: %v", err)
 	}
 }
+
+func TestADrainingGatewayStillAcceptsForTheDelay(t *testing.T) {
+	h := start(t, func(o *Options) { o.DrainDelay = 500 * time.Millisecond })
+	f := newFeed(t, 1)
+	f.attach(h.grpc)
+	h.awaitReady(t)
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); h.stop() }()
+	await(t, "not ready", func() bool { return h.Ready() != nil })
+	c := connect(t, h, "a") // an endpoint list that is not up to date yet
+	f.publish(0, &deliveryv1.Record{Id: "x", Event: "e", Rooms: []string{"user:a"}})
+	if e := c.event(); e.name != "e" {
+		t.Errorf("got %s", e.name)
+	}
+	for {
+		if text, err := c.read(); err != nil {
+			break
+		} else if strings.HasPrefix(text, "41") {
+			t.Error("said goodbye")
+		}
+	}
+	<-stopped
+}

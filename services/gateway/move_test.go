@@ -327,3 +327,71 @@ func TestSessionsMoveUnderLoadAndLoseNothing(t *testing.T) {
 		t.Error("nothing was replayed: the run did not reach what it is for")
 	}
 }
+
+func TestStrayRequestsOfGatewaysThatHaveGone(t *testing.T) {
+	s := newScene(t, nil)
+	get := func(sid string) (int, string) {
+		answer, err := http.Get(s.url + "/socket.io/?EIO=4&transport=polling&sid=" + sid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(b)
+	}
+	if code, body := get("gone.abc"); code != http.StatusBadRequest || !strings.Contains(body, "Session ID unknown") {
+		t.Errorf("a gateway without a lease: %d %s, want the client to begin anew", code, body)
+	}
+	s.backend.setAway(true)
+	if code, _ := get("other.abc"); code != http.StatusServiceUnavailable {
+		t.Errorf("in doubt: %d, want the client to try again", code)
+	}
+	s.backend.setAway(false)
+	s.backend.mu.Lock()
+	s.backend.gateways["dead"] = "127.0.0.1:1"
+	s.backend.mu.Unlock()
+	if code, _ := get("dead.abc"); code != http.StatusServiceUnavailable {
+		t.Errorf("a gateway that does not answer: %d, want the client to try again", code)
+	}
+	url := "ws" + strings.TrimPrefix(s.url, "http") + "/socket.io/?EIO=4&transport=websocket&sid=gone.abc"
+	ws, _, err := websocket.DefaultDialer.Dial(url, nil)
+	if err == nil { // upgrade before it is known that there is nothing to take over
+		_ = ws.SetReadDeadline(time.Now().Add(patience))
+		if _, _, err := ws.ReadMessage(); err == nil {
+			t.Error("a WebSocket for a session that is gone was served")
+		}
+		_ = ws.Close()
+	}
+}
+
+func TestASessionThatHasNoSocketYetMovesToo(t *testing.T) {
+	f := newFeed(t, 1)
+	b := newBackend(t, f)
+	one, two := start(t, b.use), start(t, b.use)
+	f.attach(one.grpc)
+	f.attach(two.grpc)
+	one.awaitReady(t)
+	two.awaitReady(t)
+	await(t, "both gateways known", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.gateways) == 2
+	})
+	p := &poller{t: t, hosts: []*host{one}}
+	p.open()
+	c, _ := p.upgrade(two)
+	defer c.ws.Close()
+	c.send(`40{"token":"u"}`)
+	if answer := c.next(); !strings.HasPrefix(answer, "40{") {
+		t.Fatalf("CONNECT answered by %s", answer)
+	}
+	if e := c.event(); e.name != "session:ready" {
+		t.Errorf("got %s", e.name)
+	}
+	if got := c.fields("room:join", `"r:1"`); !got.OK {
+		t.Errorf("got %+v", got)
+	}
+}
