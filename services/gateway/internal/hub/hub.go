@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -98,9 +97,6 @@ type Status struct {
 	Pending int // joins that wait
 	Routers int
 }
-
-// ErrStopped is returned for what the sequencer will not do any more.
-var ErrStopped = errors.New("hub: stopped")
 
 // New returns a hub whose Run has not been called yet; what is asked of it before waits. The error is about the keys.
 func New(o Options) (*Hub, error) {

@@ -201,7 +201,3 @@ func (m *Member) Ping() *engine.Frame {
 	}
 	return t.ping
 }
-
-// Cursor is the text of a cursor of which everything before was handed to the member's shard; nil before there was
-// any. It must not be changed. On the member's shard.
-func (m *Member) Cursor() []byte { return m.table.cursor }
