@@ -1,0 +1,37 @@
+# Suites that need more than Go: Node.js, a browser, a real Kafka (a JVM) and Redis. Included by the Makefile.
+# SYSTEM_SECONDS and CHAOS_SECONDS say how long a load lasts, CHURN_SECONDS how long clients churn.
+
+# The binaries that the suites start are built once, by `build`, and not again by each of them.
+export INTERLINK_TEST_BIN ?= $(CURDIR)/bin
+JS_SUITES := protocol connect rooms http live crowd malformed
+NODE_TEST := node --test --test-force-exit --test-concurrency=1
+
+test/%/node_modules/.package-lock.json: test/%/package-lock.json
+	@cd $(dir $<) && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json
+
+JS := test/js/node_modules/.package-lock.json
+PEER := test/bench/peers/node/node_modules/.package-lock.json
+
+.PHONY: protocol
+protocol: ## the cases of the Engine.IO and Socket.IO documents
+	@sh test/protocol/run.sh
+
+.PHONY: js
+js: build $(JS) ## the official JavaScript clients, 4.8 and 4.0, over every transport
+	@cd test/js && $(NODE_TEST) $(JS_SUITES:%=suite/%.test.js)
+
+.PHONY: page
+page: $(JS) ## the developer page in Chromium; screenshots in test/artifacts/page
+	@cd test/js && $(NODE_TEST) suite/page.test.js
+
+.PHONY: system
+system: build $(JS) $(PEER) ## separate processes, real Kafka and Redis, 600 sockets, beside Node
+	@cd test && go test -tags system -count=1 -timeout 30m -v ./system
+
+.PHONY: chaos
+chaos: build $(JS) ## the same while processes are killed, frozen and added, and Redis is away
+	@cd test && go test -tags chaos -count=1 -timeout 30m -v ./chaos
+
+.PHONY: bench
+bench: build $(PEER) ## the gateway beside Node socket.io and a bare write loop; writes docs/results/
+	@cd test && go run ./bench
