@@ -42,6 +42,9 @@ func Run(ctx context.Context, c config.Config, out, errOut io.Writer) error {
 	if err == nil {
 		p.log.Info("stopping")
 		p.sayGoodbye()
+		if c.Dev {
+			p.level.Set(slog.LevelError) // parts that miss each other at the end are no news to a person
+		}
 	}
 	stopped := p.stages.stop()
 	for _, conn := range p.conns {
@@ -61,6 +64,7 @@ func Run(ctx context.Context, c config.Config, out, errOut io.Writer) error {
 type process struct {
 	c        config.Config
 	log      *slog.Logger
+	level    *slog.LevelVar // of log
 	out      io.Writer
 	registry *prometheus.Registry
 	stages   *stages
@@ -72,20 +76,21 @@ type process struct {
 }
 
 func newProcess(c config.Config, out, errOut io.Writer) *process {
-	log := newLogger(c, errOut)
-	p := &process{c: c, log: log, out: out, registry: admin.NewRegistry(), stages: newStages(log)}
+	level := new(slog.LevelVar)
+	log := newLogger(c, level, errOut)
+	p := &process{c: c, log: log, level: level, out: out, registry: admin.NewRegistry(), stages: newStages(log)}
 	p.health = &admin.Health{Ready: p.ready.err, Services: map[string]func() bool{}, Registry: p.registry, Started: time.Now(), Now: time.Now}
 	return p
 }
 
 // newLogger writes JSON; in development text, and only what someone should look at unless LOG_LEVEL asks for more.
-func newLogger(c config.Config, to io.Writer) *slog.Logger {
-	level := c.LogLevel
+func newLogger(c config.Config, level *slog.LevelVar, to io.Writer) *slog.Logger {
+	level.Set(c.LogLevel)
 	if !c.Dev {
 		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level}))
 	}
 	if !c.Given("LOG_LEVEL") {
-		level = slog.LevelWarn
+		level.Set(slog.LevelWarn)
 	}
 	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: level}))
 }
