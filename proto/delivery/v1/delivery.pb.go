@@ -88,6 +88,7 @@ type AttachRequest struct {
 	//	*AttachRequest_Ranges
 	//	*AttachRequest_Push
 	//	*AttachRequest_Revocations
+	//	*AttachRequest_Gone
 	Kind          isAttachRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -175,6 +176,15 @@ func (x *AttachRequest) GetRevocations() *Revocations {
 	return nil
 }
 
+func (x *AttachRequest) GetGone() *Gone {
+	if x != nil {
+		if x, ok := x.Kind.(*AttachRequest_Gone); ok {
+			return x.Gone
+		}
+	}
+	return nil
+}
+
 type isAttachRequest_Kind interface {
 	isAttachRequest_Kind()
 }
@@ -199,6 +209,10 @@ type AttachRequest_Revocations struct {
 	Revocations *Revocations `protobuf:"bytes,5,opt,name=revocations,proto3,oneof"`
 }
 
+type AttachRequest_Gone struct {
+	Gone *Gone `protobuf:"bytes,6,opt,name=gone,proto3,oneof"`
+}
+
 func (*AttachRequest_Hello) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Owned) isAttachRequest_Kind() {}
@@ -208,6 +222,8 @@ func (*AttachRequest_Ranges) isAttachRequest_Kind() {}
 func (*AttachRequest_Push) isAttachRequest_Kind() {}
 
 func (*AttachRequest_Revocations) isAttachRequest_Kind() {}
+
+func (*AttachRequest_Gone) isAttachRequest_Kind() {}
 
 // AttachResponse travels from the gateway to the router.
 type AttachResponse struct {
@@ -346,7 +362,7 @@ type Hello struct {
 	Router        string                 `protobuf:"bytes,1,opt,name=router,proto3" json:"router,omitempty"`                           // identity of this life of the router
 	ReplayAddr    string                 `protobuf:"bytes,2,opt,name=replay_addr,json=replayAddr,proto3" json:"replay_addr,omitempty"` // host:port of its Replay and Emit services
 	Topic         string                 `protobuf:"bytes,3,opt,name=topic,proto3" json:"topic,omitempty"`                             // name of the events topic
-	TopicEpoch    string                 `protobuf:"bytes,4,opt,name=topic_epoch,json=topicEpoch,proto3" json:"topic_epoch,omitempty"` // which incarnation of the topic: cluster id, name and partition count
+	TopicEpoch    string                 `protobuf:"bytes,4,opt,name=topic_epoch,json=topicEpoch,proto3" json:"topic_epoch,omitempty"` // which incarnation of the topic: cluster id, name, partition count, topic id, cuts
 	Partitions    uint32                 `protobuf:"varint,5,opt,name=partitions,proto3" json:"partitions,omitempty"`                  // partitions of the topic
 	Owned         []*Ownership           `protobuf:"bytes,6,rep,name=owned,proto3" json:"owned,omitempty"`
 	Revocations   []*Revocation          `protobuf:"bytes,7,rep,name=revocations,proto3" json:"revocations,omitempty"` // those not older than the longest session
@@ -1069,6 +1085,68 @@ func (x *Revocations) GetRevocations() []*Revocation {
 	return nil
 }
 
+// Gone says that Kafka has nothing of a partition between the position that the gateway asked for and `earliest`: it has
+// expired. No range will ever close the gap; its sessions can't go on, and the partition is served from `earliest` then.
+type Gone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Position      int64                  `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"` // that was asked for; stale unless it is the gateway's still
+	Earliest      int64                  `protobuf:"varint,3,opt,name=earliest,proto3" json:"earliest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gone) Reset() {
+	*x = Gone{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gone) ProtoMessage() {}
+
+func (x *Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gone.ProtoReflect.Descriptor instead.
+func (*Gone) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Gone) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Gone) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Gone) GetEarliest() int64 {
+	if x != nil {
+		return x.Earliest
+	}
+	return 0
+}
+
 // Snapshot is the gateway's whole interest and position. Positions that it does not name start at the head.
 type Snapshot struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1083,7 +1161,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[12]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1173,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[12]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1186,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{12}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Snapshot) GetGateway() string {
@@ -1156,7 +1234,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[13]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1246,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[13]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1259,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{13}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Position) GetPartition() uint32 {
@@ -1210,7 +1288,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[14]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1300,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[14]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1313,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{14}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Delta) GetNumber() uint64 {
@@ -1272,7 +1350,7 @@ type Seek struct {
 
 func (x *Seek) Reset() {
 	*x = Seek{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[15]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1362,7 @@ func (x *Seek) String() string {
 func (*Seek) ProtoMessage() {}
 
 func (x *Seek) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[15]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1375,7 @@ func (x *Seek) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seek.ProtoReflect.Descriptor instead.
 func (*Seek) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{15}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Seek) GetPartition() uint32 {
@@ -1331,7 +1409,7 @@ type Credit struct {
 
 func (x *Credit) Reset() {
 	*x = Credit{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[16]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1421,7 @@ func (x *Credit) String() string {
 func (*Credit) ProtoMessage() {}
 
 func (x *Credit) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[16]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1434,7 @@ func (x *Credit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credit.ProtoReflect.Descriptor instead.
 func (*Credit) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{16}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Credit) GetBytes() int64 {
@@ -1379,7 +1457,7 @@ type SocketsRequest struct {
 
 func (x *SocketsRequest) Reset() {
 	*x = SocketsRequest{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[17]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1469,7 @@ func (x *SocketsRequest) String() string {
 func (*SocketsRequest) ProtoMessage() {}
 
 func (x *SocketsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[17]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1482,7 @@ func (x *SocketsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketsRequest.ProtoReflect.Descriptor instead.
 func (*SocketsRequest) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{17}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SocketsRequest) GetOf() isSocketsRequest_Of {
@@ -1457,7 +1535,7 @@ type SocketsResponse struct {
 
 func (x *SocketsResponse) Reset() {
 	*x = SocketsResponse{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[18]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1547,7 @@ func (x *SocketsResponse) String() string {
 func (*SocketsResponse) ProtoMessage() {}
 
 func (x *SocketsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[18]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1560,7 @@ func (x *SocketsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketsResponse.ProtoReflect.Descriptor instead.
 func (*SocketsResponse) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{18}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SocketsResponse) GetSockets() []*Socket {
@@ -1506,7 +1584,7 @@ type Socket struct {
 
 func (x *Socket) Reset() {
 	*x = Socket{}
-	mi := &file_delivery_v1_delivery_proto_msgTypes[19]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1596,7 @@ func (x *Socket) String() string {
 func (*Socket) ProtoMessage() {}
 
 func (x *Socket) ProtoReflect() protoreflect.Message {
-	mi := &file_delivery_v1_delivery_proto_msgTypes[19]
+	mi := &file_delivery_v1_delivery_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1609,7 @@ func (x *Socket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Socket.ProtoReflect.Descriptor instead.
 func (*Socket) Descriptor() ([]byte, []int) {
-	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{19}
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Socket) GetSocket() string {
@@ -1576,17 +1654,403 @@ func (x *Socket) GetUserAgent() string {
 	return ""
 }
 
+type OutcomeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Rooms         []string               `protobuf:"bytes,3,rep,name=rooms,proto3" json:"rooms,omitempty"`  // targets of the event
+	Users         []string               `protobuf:"bytes,4,rep,name=users,proto3" json:"users,omitempty"`  // whom to tell about; empty: everybody in its rooms
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"` // sockets named at most
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutcomeRequest) Reset() {
+	*x = OutcomeRequest{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutcomeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutcomeRequest) ProtoMessage() {}
+
+func (x *OutcomeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutcomeRequest.ProtoReflect.Descriptor instead.
+func (*OutcomeRequest) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *OutcomeRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *OutcomeRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *OutcomeRequest) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *OutcomeRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *OutcomeRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type OutcomeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	TopicEpoch    string                 `protobuf:"bytes,2,opt,name=topic_epoch,json=topicEpoch,proto3" json:"topic_epoch,omitempty"` // of the topic that it follows, empty if none
+	Position      int64                  `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`                      // next offset that it expects of the partition, -1 if it has none
+	Members       uint32                 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`                        // its sockets in the event's rooms, now
+	Sockets       []*SocketOutcome       `protobuf:"bytes,5,rep,name=sockets,proto3" json:"sockets,omitempty"`
+	Closed        []*ClosedSocket        `protobuf:"bytes,6,rep,name=closed,proto3" json:"closed,omitempty"` // sockets of those users that went within the last minutes, the latest first
+	More          bool                   `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`    // there were more than `limit`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutcomeResponse) Reset() {
+	*x = OutcomeResponse{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutcomeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutcomeResponse) ProtoMessage() {}
+
+func (x *OutcomeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutcomeResponse.ProtoReflect.Descriptor instead.
+func (*OutcomeResponse) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *OutcomeResponse) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *OutcomeResponse) GetTopicEpoch() string {
+	if x != nil {
+		return x.TopicEpoch
+	}
+	return ""
+}
+
+func (x *OutcomeResponse) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *OutcomeResponse) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *OutcomeResponse) GetSockets() []*SocketOutcome {
+	if x != nil {
+		return x.Sockets
+	}
+	return nil
+}
+
+func (x *OutcomeResponse) GetClosed() []*ClosedSocket {
+	if x != nil {
+		return x.Closed
+	}
+	return nil
+}
+
+func (x *OutcomeResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// SocketOutcome is one socket of a user who was asked about, or of a room's member.
+type SocketOutcome struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Socket        string                 `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // when it connected
+	Member        bool                   `protobuf:"varint,4,opt,name=member,proto3" json:"member,omitempty"`                  // it is in one of the event's rooms, now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketOutcome) Reset() {
+	*x = SocketOutcome{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketOutcome) ProtoMessage() {}
+
+func (x *SocketOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketOutcome.ProtoReflect.Descriptor instead.
+func (*SocketOutcome) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SocketOutcome) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+func (x *SocketOutcome) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *SocketOutcome) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *SocketOutcome) GetMember() bool {
+	if x != nil {
+		return x.Member
+	}
+	return false
+}
+
+type ClosedSocket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Socket        string                 `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"` // as interlink_gateway_disconnects_total has it; `slow`: it could not keep up
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClosedSocket) Reset() {
+	*x = ClosedSocket{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClosedSocket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClosedSocket) ProtoMessage() {}
+
+func (x *ClosedSocket) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClosedSocket.ProtoReflect.Descriptor instead.
+func (*ClosedSocket) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ClosedSocket) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+func (x *ClosedSocket) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ClosedSocket) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *ClosedSocket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RoutersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoutersRequest) Reset() {
+	*x = RoutersRequest{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoutersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoutersRequest) ProtoMessage() {}
+
+func (x *RoutersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoutersRequest.ProtoReflect.Descriptor instead.
+func (*RoutersRequest) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{25}
+}
+
+type RoutersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addrs         []string               `protobuf:"bytes,1,rep,name=addrs,proto3" json:"addrs,omitempty"` // host:port of their gRPC services, without repetition
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoutersResponse) Reset() {
+	*x = RoutersResponse{}
+	mi := &file_delivery_v1_delivery_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoutersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoutersResponse) ProtoMessage() {}
+
+func (x *RoutersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_delivery_v1_delivery_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoutersResponse.ProtoReflect.Descriptor instead.
+func (*RoutersResponse) Descriptor() ([]byte, []int) {
+	return file_delivery_v1_delivery_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RoutersResponse) GetAddrs() []string {
+	if x != nil {
+		return x.Addrs
+	}
+	return nil
+}
+
 var File_delivery_v1_delivery_proto protoreflect.FileDescriptor
 
 const file_delivery_v1_delivery_proto_rawDesc = "" +
 	"\n" +
-	"\x1adelivery/v1/delivery.proto\x12\x15interlink.delivery.v1\"\xb7\x02\n" +
+	"\x1adelivery/v1/delivery.proto\x12\x15interlink.delivery.v1\"\xea\x02\n" +
 	"\rAttachRequest\x124\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1c.interlink.delivery.v1.HelloH\x00R\x05hello\x124\n" +
 	"\x05owned\x18\x02 \x01(\v2\x1c.interlink.delivery.v1.OwnedH\x00R\x05owned\x127\n" +
 	"\x06ranges\x18\x03 \x01(\v2\x1d.interlink.delivery.v1.RangesH\x00R\x06ranges\x121\n" +
 	"\x04push\x18\x04 \x01(\v2\x1b.interlink.delivery.v1.PushH\x00R\x04push\x12F\n" +
-	"\vrevocations\x18\x05 \x01(\v2\".interlink.delivery.v1.RevocationsH\x00R\vrevocationsB\x06\n" +
+	"\vrevocations\x18\x05 \x01(\v2\".interlink.delivery.v1.RevocationsH\x00R\vrevocations\x121\n" +
+	"\x04gone\x18\x06 \x01(\v2\x1b.interlink.delivery.v1.GoneH\x00R\x04goneB\x06\n" +
 	"\x04kind\"\xb8\x02\n" +
 	"\x0eAttachResponse\x12=\n" +
 	"\bsnapshot\x18\x01 \x01(\v2\x1f.interlink.delivery.v1.SnapshotH\x00R\bsnapshot\x124\n" +
@@ -1662,7 +2126,11 @@ const file_delivery_v1_delivery_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1b\n" +
 	"\tbefore_ms\x18\x02 \x01(\x03R\bbeforeMs\"R\n" +
 	"\vRevocations\x12C\n" +
-	"\vrevocations\x18\x01 \x03(\v2!.interlink.delivery.v1.RevocationR\vrevocations\"\xb3\x01\n" +
+	"\vrevocations\x18\x01 \x03(\v2!.interlink.delivery.v1.RevocationR\vrevocations\"\\\n" +
+	"\x04Gone\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x03R\bposition\x12\x1a\n" +
+	"\bearliest\x18\x03 \x01(\x03R\bearliest\"\xb3\x01\n" +
 	"\bSnapshot\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x16\n" +
@@ -1695,10 +2163,40 @@ const file_delivery_v1_delivery_proto_rawDesc = "" +
 	"\bsince_ms\x18\x04 \x01(\x03R\asinceMs\x12\x14\n" +
 	"\x05rooms\x18\x05 \x03(\tR\x05rooms\x12\x1d\n" +
 	"\n" +
-	"user_agent\x18\x06 \x01(\tR\tuserAgent2\xbf\x01\n" +
+	"user_agent\x18\x06 \x01(\tR\tuserAgent\"\x88\x01\n" +
+	"\x0eOutcomeRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x14\n" +
+	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12\x14\n" +
+	"\x05users\x18\x04 \x03(\tR\x05users\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"\x93\x02\n" +
+	"\x0fOutcomeResponse\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1f\n" +
+	"\vtopic_epoch\x18\x02 \x01(\tR\n" +
+	"topicEpoch\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\x03R\bposition\x12\x18\n" +
+	"\amembers\x18\x04 \x01(\rR\amembers\x12>\n" +
+	"\asockets\x18\x05 \x03(\v2$.interlink.delivery.v1.SocketOutcomeR\asockets\x12;\n" +
+	"\x06closed\x18\x06 \x03(\v2#.interlink.delivery.v1.ClosedSocketR\x06closed\x12\x12\n" +
+	"\x04more\x18\a \x01(\bR\x04more\"n\n" +
+	"\rSocketOutcome\x12\x16\n" +
+	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x19\n" +
+	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x16\n" +
+	"\x06member\x18\x04 \x01(\bR\x06member\"g\n" +
+	"\fClosedSocket\x12\x16\n" +
+	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x10\n" +
+	"\x0eRoutersRequest\"'\n" +
+	"\x0fRoutersResponse\x12\x14\n" +
+	"\x05addrs\x18\x01 \x03(\tR\x05addrs2\xf3\x02\n" +
 	"\bDelivery\x12Y\n" +
 	"\x06Attach\x12$.interlink.delivery.v1.AttachRequest\x1a%.interlink.delivery.v1.AttachResponse(\x010\x01\x12X\n" +
-	"\aSockets\x12%.interlink.delivery.v1.SocketsRequest\x1a&.interlink.delivery.v1.SocketsResponseB=Z;github.com/edumatrix/interlink/proto/delivery/v1;deliveryv1b\x06proto3"
+	"\aSockets\x12%.interlink.delivery.v1.SocketsRequest\x1a&.interlink.delivery.v1.SocketsResponse\x12X\n" +
+	"\aOutcome\x12%.interlink.delivery.v1.OutcomeRequest\x1a&.interlink.delivery.v1.OutcomeResponse\x12X\n" +
+	"\aRouters\x12%.interlink.delivery.v1.RoutersRequest\x1a&.interlink.delivery.v1.RoutersResponseB=Z;github.com/edumatrix/interlink/proto/delivery/v1;deliveryv1b\x06proto3"
 
 var (
 	file_delivery_v1_delivery_proto_rawDescOnce sync.Once
@@ -1713,7 +2211,7 @@ func file_delivery_v1_delivery_proto_rawDescGZIP() []byte {
 }
 
 var file_delivery_v1_delivery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_delivery_v1_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_delivery_v1_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_delivery_v1_delivery_proto_goTypes = []any{
 	(Control_Kind)(0),       // 0: interlink.delivery.v1.Control.Kind
 	(*AttachRequest)(nil),   // 1: interlink.delivery.v1.AttachRequest
@@ -1728,14 +2226,21 @@ var file_delivery_v1_delivery_proto_goTypes = []any{
 	(*Push)(nil),            // 10: interlink.delivery.v1.Push
 	(*Revocation)(nil),      // 11: interlink.delivery.v1.Revocation
 	(*Revocations)(nil),     // 12: interlink.delivery.v1.Revocations
-	(*Snapshot)(nil),        // 13: interlink.delivery.v1.Snapshot
-	(*Position)(nil),        // 14: interlink.delivery.v1.Position
-	(*Delta)(nil),           // 15: interlink.delivery.v1.Delta
-	(*Seek)(nil),            // 16: interlink.delivery.v1.Seek
-	(*Credit)(nil),          // 17: interlink.delivery.v1.Credit
-	(*SocketsRequest)(nil),  // 18: interlink.delivery.v1.SocketsRequest
-	(*SocketsResponse)(nil), // 19: interlink.delivery.v1.SocketsResponse
-	(*Socket)(nil),          // 20: interlink.delivery.v1.Socket
+	(*Gone)(nil),            // 13: interlink.delivery.v1.Gone
+	(*Snapshot)(nil),        // 14: interlink.delivery.v1.Snapshot
+	(*Position)(nil),        // 15: interlink.delivery.v1.Position
+	(*Delta)(nil),           // 16: interlink.delivery.v1.Delta
+	(*Seek)(nil),            // 17: interlink.delivery.v1.Seek
+	(*Credit)(nil),          // 18: interlink.delivery.v1.Credit
+	(*SocketsRequest)(nil),  // 19: interlink.delivery.v1.SocketsRequest
+	(*SocketsResponse)(nil), // 20: interlink.delivery.v1.SocketsResponse
+	(*Socket)(nil),          // 21: interlink.delivery.v1.Socket
+	(*OutcomeRequest)(nil),  // 22: interlink.delivery.v1.OutcomeRequest
+	(*OutcomeResponse)(nil), // 23: interlink.delivery.v1.OutcomeResponse
+	(*SocketOutcome)(nil),   // 24: interlink.delivery.v1.SocketOutcome
+	(*ClosedSocket)(nil),    // 25: interlink.delivery.v1.ClosedSocket
+	(*RoutersRequest)(nil),  // 26: interlink.delivery.v1.RoutersRequest
+	(*RoutersResponse)(nil), // 27: interlink.delivery.v1.RoutersResponse
 }
 var file_delivery_v1_delivery_proto_depIdxs = []int32{
 	3,  // 0: interlink.delivery.v1.AttachRequest.hello:type_name -> interlink.delivery.v1.Hello
@@ -1743,29 +2248,36 @@ var file_delivery_v1_delivery_proto_depIdxs = []int32{
 	6,  // 2: interlink.delivery.v1.AttachRequest.ranges:type_name -> interlink.delivery.v1.Ranges
 	10, // 3: interlink.delivery.v1.AttachRequest.push:type_name -> interlink.delivery.v1.Push
 	12, // 4: interlink.delivery.v1.AttachRequest.revocations:type_name -> interlink.delivery.v1.Revocations
-	13, // 5: interlink.delivery.v1.AttachResponse.snapshot:type_name -> interlink.delivery.v1.Snapshot
-	15, // 6: interlink.delivery.v1.AttachResponse.delta:type_name -> interlink.delivery.v1.Delta
-	16, // 7: interlink.delivery.v1.AttachResponse.seek:type_name -> interlink.delivery.v1.Seek
-	17, // 8: interlink.delivery.v1.AttachResponse.credit:type_name -> interlink.delivery.v1.Credit
-	14, // 9: interlink.delivery.v1.AttachResponse.position:type_name -> interlink.delivery.v1.Position
-	4,  // 10: interlink.delivery.v1.Hello.owned:type_name -> interlink.delivery.v1.Ownership
-	11, // 11: interlink.delivery.v1.Hello.revocations:type_name -> interlink.delivery.v1.Revocation
-	4,  // 12: interlink.delivery.v1.Owned.owned:type_name -> interlink.delivery.v1.Ownership
-	7,  // 13: interlink.delivery.v1.Ranges.ranges:type_name -> interlink.delivery.v1.Range
-	9,  // 14: interlink.delivery.v1.Record.control:type_name -> interlink.delivery.v1.Control
-	0,  // 15: interlink.delivery.v1.Control.kind:type_name -> interlink.delivery.v1.Control.Kind
-	11, // 16: interlink.delivery.v1.Revocations.revocations:type_name -> interlink.delivery.v1.Revocation
-	14, // 17: interlink.delivery.v1.Snapshot.positions:type_name -> interlink.delivery.v1.Position
-	20, // 18: interlink.delivery.v1.SocketsResponse.sockets:type_name -> interlink.delivery.v1.Socket
-	1,  // 19: interlink.delivery.v1.Delivery.Attach:input_type -> interlink.delivery.v1.AttachRequest
-	18, // 20: interlink.delivery.v1.Delivery.Sockets:input_type -> interlink.delivery.v1.SocketsRequest
-	2,  // 21: interlink.delivery.v1.Delivery.Attach:output_type -> interlink.delivery.v1.AttachResponse
-	19, // 22: interlink.delivery.v1.Delivery.Sockets:output_type -> interlink.delivery.v1.SocketsResponse
-	21, // [21:23] is the sub-list for method output_type
-	19, // [19:21] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	13, // 5: interlink.delivery.v1.AttachRequest.gone:type_name -> interlink.delivery.v1.Gone
+	14, // 6: interlink.delivery.v1.AttachResponse.snapshot:type_name -> interlink.delivery.v1.Snapshot
+	16, // 7: interlink.delivery.v1.AttachResponse.delta:type_name -> interlink.delivery.v1.Delta
+	17, // 8: interlink.delivery.v1.AttachResponse.seek:type_name -> interlink.delivery.v1.Seek
+	18, // 9: interlink.delivery.v1.AttachResponse.credit:type_name -> interlink.delivery.v1.Credit
+	15, // 10: interlink.delivery.v1.AttachResponse.position:type_name -> interlink.delivery.v1.Position
+	4,  // 11: interlink.delivery.v1.Hello.owned:type_name -> interlink.delivery.v1.Ownership
+	11, // 12: interlink.delivery.v1.Hello.revocations:type_name -> interlink.delivery.v1.Revocation
+	4,  // 13: interlink.delivery.v1.Owned.owned:type_name -> interlink.delivery.v1.Ownership
+	7,  // 14: interlink.delivery.v1.Ranges.ranges:type_name -> interlink.delivery.v1.Range
+	9,  // 15: interlink.delivery.v1.Record.control:type_name -> interlink.delivery.v1.Control
+	0,  // 16: interlink.delivery.v1.Control.kind:type_name -> interlink.delivery.v1.Control.Kind
+	11, // 17: interlink.delivery.v1.Revocations.revocations:type_name -> interlink.delivery.v1.Revocation
+	15, // 18: interlink.delivery.v1.Snapshot.positions:type_name -> interlink.delivery.v1.Position
+	21, // 19: interlink.delivery.v1.SocketsResponse.sockets:type_name -> interlink.delivery.v1.Socket
+	24, // 20: interlink.delivery.v1.OutcomeResponse.sockets:type_name -> interlink.delivery.v1.SocketOutcome
+	25, // 21: interlink.delivery.v1.OutcomeResponse.closed:type_name -> interlink.delivery.v1.ClosedSocket
+	1,  // 22: interlink.delivery.v1.Delivery.Attach:input_type -> interlink.delivery.v1.AttachRequest
+	19, // 23: interlink.delivery.v1.Delivery.Sockets:input_type -> interlink.delivery.v1.SocketsRequest
+	22, // 24: interlink.delivery.v1.Delivery.Outcome:input_type -> interlink.delivery.v1.OutcomeRequest
+	26, // 25: interlink.delivery.v1.Delivery.Routers:input_type -> interlink.delivery.v1.RoutersRequest
+	2,  // 26: interlink.delivery.v1.Delivery.Attach:output_type -> interlink.delivery.v1.AttachResponse
+	20, // 27: interlink.delivery.v1.Delivery.Sockets:output_type -> interlink.delivery.v1.SocketsResponse
+	23, // 28: interlink.delivery.v1.Delivery.Outcome:output_type -> interlink.delivery.v1.OutcomeResponse
+	27, // 29: interlink.delivery.v1.Delivery.Routers:output_type -> interlink.delivery.v1.RoutersResponse
+	26, // [26:30] is the sub-list for method output_type
+	22, // [22:26] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_delivery_v1_delivery_proto_init() }
@@ -1779,6 +2291,7 @@ func file_delivery_v1_delivery_proto_init() {
 		(*AttachRequest_Ranges)(nil),
 		(*AttachRequest_Push)(nil),
 		(*AttachRequest_Revocations)(nil),
+		(*AttachRequest_Gone)(nil),
 	}
 	file_delivery_v1_delivery_proto_msgTypes[1].OneofWrappers = []any{
 		(*AttachResponse_Snapshot)(nil),
@@ -1787,7 +2300,7 @@ func file_delivery_v1_delivery_proto_init() {
 		(*AttachResponse_Credit)(nil),
 		(*AttachResponse_Position)(nil),
 	}
-	file_delivery_v1_delivery_proto_msgTypes[17].OneofWrappers = []any{
+	file_delivery_v1_delivery_proto_msgTypes[18].OneofWrappers = []any{
 		(*SocketsRequest_Room)(nil),
 		(*SocketsRequest_User)(nil),
 	}
@@ -1797,7 +2310,7 @@ func file_delivery_v1_delivery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_delivery_v1_delivery_proto_rawDesc), len(file_delivery_v1_delivery_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Delivery_Attach_FullMethodName  = "/interlink.delivery.v1.Delivery/Attach"
 	Delivery_Sockets_FullMethodName = "/interlink.delivery.v1.Delivery/Sockets"
+	Delivery_Outcome_FullMethodName = "/interlink.delivery.v1.Delivery/Outcome"
+	Delivery_Routers_FullMethodName = "/interlink.delivery.v1.Delivery/Routers"
 )
 
 // DeliveryClient is the client API for Delivery service.
@@ -36,6 +38,10 @@ type DeliveryClient interface {
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 	// Sockets lists the gateway's sockets of one room or one user.
 	Sockets(ctx context.Context, in *SocketsRequest, opts ...grpc.CallOption) (*SocketsResponse, error)
+	// Outcome tells what became of one event at this gateway, as far as it still knows.
+	Outcome(ctx context.Context, in *OutcomeRequest, opts ...grpc.CallOption) (*OutcomeResponse, error)
+	// Routers lists the routers that are attached to this gateway.
+	Routers(ctx context.Context, in *RoutersRequest, opts ...grpc.CallOption) (*RoutersResponse, error)
 }
 
 type deliveryClient struct {
@@ -69,6 +75,26 @@ func (c *deliveryClient) Sockets(ctx context.Context, in *SocketsRequest, opts .
 	return out, nil
 }
 
+func (c *deliveryClient) Outcome(ctx context.Context, in *OutcomeRequest, opts ...grpc.CallOption) (*OutcomeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OutcomeResponse)
+	err := c.cc.Invoke(ctx, Delivery_Outcome_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *deliveryClient) Routers(ctx context.Context, in *RoutersRequest, opts ...grpc.CallOption) (*RoutersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RoutersResponse)
+	err := c.cc.Invoke(ctx, Delivery_Routers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DeliveryServer is the server API for Delivery service.
 // All implementations must embed UnimplementedDeliveryServer
 // for forward compatibility.
@@ -77,6 +103,10 @@ type DeliveryServer interface {
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	// Sockets lists the gateway's sockets of one room or one user.
 	Sockets(context.Context, *SocketsRequest) (*SocketsResponse, error)
+	// Outcome tells what became of one event at this gateway, as far as it still knows.
+	Outcome(context.Context, *OutcomeRequest) (*OutcomeResponse, error)
+	// Routers lists the routers that are attached to this gateway.
+	Routers(context.Context, *RoutersRequest) (*RoutersResponse, error)
 	mustEmbedUnimplementedDeliveryServer()
 }
 
@@ -92,6 +122,12 @@ func (UnimplementedDeliveryServer) Attach(grpc.BidiStreamingServer[AttachRequest
 }
 func (UnimplementedDeliveryServer) Sockets(context.Context, *SocketsRequest) (*SocketsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sockets not implemented")
+}
+func (UnimplementedDeliveryServer) Outcome(context.Context, *OutcomeRequest) (*OutcomeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Outcome not implemented")
+}
+func (UnimplementedDeliveryServer) Routers(context.Context, *RoutersRequest) (*RoutersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Routers not implemented")
 }
 func (UnimplementedDeliveryServer) mustEmbedUnimplementedDeliveryServer() {}
 func (UnimplementedDeliveryServer) testEmbeddedByValue()                  {}
@@ -139,6 +175,42 @@ func _Delivery_Sockets_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Delivery_Outcome_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OutcomeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeliveryServer).Outcome(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Delivery_Outcome_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeliveryServer).Outcome(ctx, req.(*OutcomeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Delivery_Routers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RoutersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DeliveryServer).Routers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Delivery_Routers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DeliveryServer).Routers(ctx, req.(*RoutersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Delivery_ServiceDesc is the grpc.ServiceDesc for Delivery service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -149,6 +221,14 @@ var Delivery_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Sockets",
 			Handler:    _Delivery_Sockets_Handler,
+		},
+		{
+			MethodName: "Outcome",
+			Handler:    _Delivery_Outcome_Handler,
+		},
+		{
+			MethodName: "Routers",
+			Handler:    _Delivery_Routers_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

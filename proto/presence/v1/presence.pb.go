@@ -137,6 +137,61 @@ func (Change_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_presence_v1_presence_proto_rawDescGZIP(), []int{8, 0}
 }
 
+type Look_State int32
+
+const (
+	Look_STATE_UNSPECIFIED Look_State = 0
+	Look_EXPECTED          Look_State = 1 // the inbox consumer has not brought it yet
+	Look_WAITING           Look_State = 2 // in the inbox
+	Look_REPORTED          Look_State = 3 // in the inbox, and on the undelivered topic
+	Look_TAKEN             Look_State = 4 // not in the inbox any more: one of the user's sockets has it, or it grew too old
+)
+
+// Enum value maps for Look_State.
+var (
+	Look_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "EXPECTED",
+		2: "WAITING",
+		3: "REPORTED",
+		4: "TAKEN",
+	}
+	Look_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"EXPECTED":          1,
+		"WAITING":           2,
+		"REPORTED":          3,
+		"TAKEN":             4,
+	}
+)
+
+func (x Look_State) Enum() *Look_State {
+	p := new(Look_State)
+	*p = x
+	return p
+}
+
+func (x Look_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Look_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_presence_v1_presence_proto_enumTypes[2].Descriptor()
+}
+
+func (Look_State) Type() protoreflect.EnumType {
+	return &file_presence_v1_presence_proto_enumTypes[2]
+}
+
+func (x Look_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Look_State.Descriptor instead.
+func (Look_State) EnumDescriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{51, 0}
+}
+
 type RenewRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
@@ -2888,6 +2943,162 @@ func (x *ReceiveResponse) GetReceived() uint32 {
 	return 0
 }
 
+type LookInboxRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           string                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
+	Users         []string               `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	Partition     uint32                 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Offset        int64                  `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookInboxRequest) Reset() {
+	*x = LookInboxRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookInboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookInboxRequest) ProtoMessage() {}
+
+func (x *LookInboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookInboxRequest.ProtoReflect.Descriptor instead.
+func (*LookInboxRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *LookInboxRequest) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *LookInboxRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *LookInboxRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *LookInboxRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type LookInboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Looks         []*Look                `protobuf:"bytes,1,rep,name=looks,proto3" json:"looks,omitempty"` // one per user, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookInboxResponse) Reset() {
+	*x = LookInboxResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookInboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookInboxResponse) ProtoMessage() {}
+
+func (x *LookInboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookInboxResponse.ProtoReflect.Descriptor instead.
+func (*LookInboxResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *LookInboxResponse) GetLooks() []*Look {
+	if x != nil {
+		return x.Looks
+	}
+	return nil
+}
+
+type Look struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         Look_State             `protobuf:"varint,1,opt,name=state,proto3,enum=interlink.presence.v1.Look_State" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Look) Reset() {
+	*x = Look{}
+	mi := &file_presence_v1_presence_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Look) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Look) ProtoMessage() {}
+
+func (x *Look) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Look.ProtoReflect.Descriptor instead.
+func (*Look) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Look) GetState() Look_State {
+	if x != nil {
+		return x.State
+	}
+	return Look_STATE_UNSPECIFIED
+}
+
 var File_presence_v1_presence_proto protoreflect.FileDescriptor
 
 const file_presence_v1_presence_proto_rawDesc = "" +
@@ -3088,7 +3299,22 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\x05spans\x18\x03 \x03(\v2\x1b.interlink.presence.v1.SpanR\x05spans\x12\x10\n" +
 	"\x03ids\x18\x04 \x03(\tR\x03ids\"-\n" +
 	"\x0fReceiveResponse\x12\x1a\n" +
-	"\breceived\x18\x01 \x01(\rR\breceived*}\n" +
+	"\breceived\x18\x01 \x01(\rR\breceived\"p\n" +
+	"\x10LookInboxRequest\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
+	"\x05users\x18\x02 \x03(\tR\x05users\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\"F\n" +
+	"\x11LookInboxResponse\x121\n" +
+	"\x05looks\x18\x01 \x03(\v2\x1b.interlink.presence.v1.LookR\x05looks\"\x93\x01\n" +
+	"\x04Look\x127\n" +
+	"\x05state\x18\x01 \x01(\x0e2!.interlink.presence.v1.Look.StateR\x05state\"R\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bEXPECTED\x10\x01\x12\v\n" +
+	"\aWAITING\x10\x02\x12\f\n" +
+	"\bREPORTED\x10\x03\x12\t\n" +
+	"\x05TAKEN\x10\x04*}\n" +
 	"\x0eSessionOutcome\x12\x1f\n" +
 	"\x1bSESSION_OUTCOME_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aWRITTEN\x10\x01\x12\x0e\n" +
@@ -3097,7 +3323,7 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\x05TAKEN\x10\x03\x12\b\n" +
 	"\x04GONE\x10\x04\x12\t\n" +
 	"\x05MOVED\x10\x05\x12\r\n" +
-	"\tUNTRUSTED\x10\x062\xe4\x0f\n" +
+	"\tUNTRUSTED\x10\x062\xc4\x10\n" +
 	"\bPresence\x12R\n" +
 	"\x05Renew\x12#.interlink.presence.v1.RenewRequest\x1a$.interlink.presence.v1.RenewResponse\x12X\n" +
 	"\aRelease\x12%.interlink.presence.v1.ReleaseRequest\x1a&.interlink.presence.v1.ReleaseResponse\x12[\n" +
@@ -3123,7 +3349,8 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\n" +
 	"CloseInbox\x12(.interlink.presence.v1.CloseInboxRequest\x1a).interlink.presence.v1.CloseInboxResponse\x12^\n" +
 	"\tReadInbox\x12'.interlink.presence.v1.ReadInboxRequest\x1a(.interlink.presence.v1.ReadInboxResponse\x12X\n" +
-	"\aReceive\x12%.interlink.presence.v1.ReceiveRequest\x1a&.interlink.presence.v1.ReceiveResponseB=Z;github.com/edumatrix/interlink/proto/presence/v1;presencev1b\x06proto3"
+	"\aReceive\x12%.interlink.presence.v1.ReceiveRequest\x1a&.interlink.presence.v1.ReceiveResponse\x12^\n" +
+	"\tLookInbox\x12'.interlink.presence.v1.LookInboxRequest\x1a(.interlink.presence.v1.LookInboxResponseB=Z;github.com/edumatrix/interlink/proto/presence/v1;presencev1b\x06proto3"
 
 var (
 	file_presence_v1_presence_proto_rawDescOnce sync.Once
@@ -3137,129 +3364,137 @@ func file_presence_v1_presence_proto_rawDescGZIP() []byte {
 	return file_presence_v1_presence_proto_rawDescData
 }
 
-var file_presence_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_presence_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_presence_v1_presence_proto_goTypes = []any{
 	(SessionOutcome)(0),             // 0: interlink.presence.v1.SessionOutcome
 	(Change_Kind)(0),                // 1: interlink.presence.v1.Change.Kind
-	(*RenewRequest)(nil),            // 2: interlink.presence.v1.RenewRequest
-	(*RenewResponse)(nil),           // 3: interlink.presence.v1.RenewResponse
-	(*ReleaseRequest)(nil),          // 4: interlink.presence.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 5: interlink.presence.v1.ReleaseResponse
-	(*GatewaysRequest)(nil),         // 6: interlink.presence.v1.GatewaysRequest
-	(*GatewaysResponse)(nil),        // 7: interlink.presence.v1.GatewaysResponse
-	(*Gateway)(nil),                 // 8: interlink.presence.v1.Gateway
-	(*SyncRequest)(nil),             // 9: interlink.presence.v1.SyncRequest
-	(*Change)(nil),                  // 10: interlink.presence.v1.Change
-	(*SyncResponse)(nil),            // 11: interlink.presence.v1.SyncResponse
-	(*SetStatusRequest)(nil),        // 12: interlink.presence.v1.SetStatusRequest
-	(*SetStatusResponse)(nil),       // 13: interlink.presence.v1.SetStatusResponse
-	(*QueryRequest)(nil),            // 14: interlink.presence.v1.QueryRequest
-	(*QueryResponse)(nil),           // 15: interlink.presence.v1.QueryResponse
-	(*State)(nil),                   // 16: interlink.presence.v1.State
-	(*TypingRequest)(nil),           // 17: interlink.presence.v1.TypingRequest
-	(*TypingResponse)(nil),          // 18: interlink.presence.v1.TypingResponse
-	(*PutBaseRequest)(nil),          // 19: interlink.presence.v1.PutBaseRequest
-	(*PutBaseResponse)(nil),         // 20: interlink.presence.v1.PutBaseResponse
-	(*GetBaseRequest)(nil),          // 21: interlink.presence.v1.GetBaseRequest
-	(*GetBaseResponse)(nil),         // 22: interlink.presence.v1.GetBaseResponse
-	(*GetPermissionsRequest)(nil),   // 23: interlink.presence.v1.GetPermissionsRequest
-	(*GetPermissionsResponse)(nil),  // 24: interlink.presence.v1.GetPermissionsResponse
-	(*PutPermissionRequest)(nil),    // 25: interlink.presence.v1.PutPermissionRequest
-	(*PutPermissionResponse)(nil),   // 26: interlink.presence.v1.PutPermissionResponse
-	(*DropPermissionsRequest)(nil),  // 27: interlink.presence.v1.DropPermissionsRequest
-	(*DropPermissionsResponse)(nil), // 28: interlink.presence.v1.DropPermissionsResponse
-	(*SessionRecord)(nil),           // 29: interlink.presence.v1.SessionRecord
-	(*PutSessionRequest)(nil),       // 30: interlink.presence.v1.PutSessionRequest
-	(*PutSessionResponse)(nil),      // 31: interlink.presence.v1.PutSessionResponse
-	(*GetSessionRequest)(nil),       // 32: interlink.presence.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),      // 33: interlink.presence.v1.GetSessionResponse
-	(*TakeSessionRequest)(nil),      // 34: interlink.presence.v1.TakeSessionRequest
-	(*TakeSessionResponse)(nil),     // 35: interlink.presence.v1.TakeSessionResponse
-	(*EndSessionRequest)(nil),       // 36: interlink.presence.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),      // 37: interlink.presence.v1.EndSessionResponse
-	(*InboxEntry)(nil),              // 38: interlink.presence.v1.InboxEntry
-	(*AppendInboxRequest)(nil),      // 39: interlink.presence.v1.AppendInboxRequest
-	(*AppendInboxResponse)(nil),     // 40: interlink.presence.v1.AppendInboxResponse
-	(*Appended)(nil),                // 41: interlink.presence.v1.Appended
-	(*OpenInboxRequest)(nil),        // 42: interlink.presence.v1.OpenInboxRequest
-	(*OpenInboxResponse)(nil),       // 43: interlink.presence.v1.OpenInboxResponse
-	(*Span)(nil),                    // 44: interlink.presence.v1.Span
-	(*CloseInboxRequest)(nil),       // 45: interlink.presence.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),      // 46: interlink.presence.v1.CloseInboxResponse
-	(*ReadInboxRequest)(nil),        // 47: interlink.presence.v1.ReadInboxRequest
-	(*ReadInboxResponse)(nil),       // 48: interlink.presence.v1.ReadInboxResponse
-	(*ReceiveRequest)(nil),          // 49: interlink.presence.v1.ReceiveRequest
-	(*ReceiveResponse)(nil),         // 50: interlink.presence.v1.ReceiveResponse
-	nil,                             // 51: interlink.presence.v1.QueryResponse.UsersEntry
-	nil,                             // 52: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	nil,                             // 53: interlink.presence.v1.OpenInboxRequest.StartEntry
+	(Look_State)(0),                 // 2: interlink.presence.v1.Look.State
+	(*RenewRequest)(nil),            // 3: interlink.presence.v1.RenewRequest
+	(*RenewResponse)(nil),           // 4: interlink.presence.v1.RenewResponse
+	(*ReleaseRequest)(nil),          // 5: interlink.presence.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 6: interlink.presence.v1.ReleaseResponse
+	(*GatewaysRequest)(nil),         // 7: interlink.presence.v1.GatewaysRequest
+	(*GatewaysResponse)(nil),        // 8: interlink.presence.v1.GatewaysResponse
+	(*Gateway)(nil),                 // 9: interlink.presence.v1.Gateway
+	(*SyncRequest)(nil),             // 10: interlink.presence.v1.SyncRequest
+	(*Change)(nil),                  // 11: interlink.presence.v1.Change
+	(*SyncResponse)(nil),            // 12: interlink.presence.v1.SyncResponse
+	(*SetStatusRequest)(nil),        // 13: interlink.presence.v1.SetStatusRequest
+	(*SetStatusResponse)(nil),       // 14: interlink.presence.v1.SetStatusResponse
+	(*QueryRequest)(nil),            // 15: interlink.presence.v1.QueryRequest
+	(*QueryResponse)(nil),           // 16: interlink.presence.v1.QueryResponse
+	(*State)(nil),                   // 17: interlink.presence.v1.State
+	(*TypingRequest)(nil),           // 18: interlink.presence.v1.TypingRequest
+	(*TypingResponse)(nil),          // 19: interlink.presence.v1.TypingResponse
+	(*PutBaseRequest)(nil),          // 20: interlink.presence.v1.PutBaseRequest
+	(*PutBaseResponse)(nil),         // 21: interlink.presence.v1.PutBaseResponse
+	(*GetBaseRequest)(nil),          // 22: interlink.presence.v1.GetBaseRequest
+	(*GetBaseResponse)(nil),         // 23: interlink.presence.v1.GetBaseResponse
+	(*GetPermissionsRequest)(nil),   // 24: interlink.presence.v1.GetPermissionsRequest
+	(*GetPermissionsResponse)(nil),  // 25: interlink.presence.v1.GetPermissionsResponse
+	(*PutPermissionRequest)(nil),    // 26: interlink.presence.v1.PutPermissionRequest
+	(*PutPermissionResponse)(nil),   // 27: interlink.presence.v1.PutPermissionResponse
+	(*DropPermissionsRequest)(nil),  // 28: interlink.presence.v1.DropPermissionsRequest
+	(*DropPermissionsResponse)(nil), // 29: interlink.presence.v1.DropPermissionsResponse
+	(*SessionRecord)(nil),           // 30: interlink.presence.v1.SessionRecord
+	(*PutSessionRequest)(nil),       // 31: interlink.presence.v1.PutSessionRequest
+	(*PutSessionResponse)(nil),      // 32: interlink.presence.v1.PutSessionResponse
+	(*GetSessionRequest)(nil),       // 33: interlink.presence.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),      // 34: interlink.presence.v1.GetSessionResponse
+	(*TakeSessionRequest)(nil),      // 35: interlink.presence.v1.TakeSessionRequest
+	(*TakeSessionResponse)(nil),     // 36: interlink.presence.v1.TakeSessionResponse
+	(*EndSessionRequest)(nil),       // 37: interlink.presence.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 38: interlink.presence.v1.EndSessionResponse
+	(*InboxEntry)(nil),              // 39: interlink.presence.v1.InboxEntry
+	(*AppendInboxRequest)(nil),      // 40: interlink.presence.v1.AppendInboxRequest
+	(*AppendInboxResponse)(nil),     // 41: interlink.presence.v1.AppendInboxResponse
+	(*Appended)(nil),                // 42: interlink.presence.v1.Appended
+	(*OpenInboxRequest)(nil),        // 43: interlink.presence.v1.OpenInboxRequest
+	(*OpenInboxResponse)(nil),       // 44: interlink.presence.v1.OpenInboxResponse
+	(*Span)(nil),                    // 45: interlink.presence.v1.Span
+	(*CloseInboxRequest)(nil),       // 46: interlink.presence.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 47: interlink.presence.v1.CloseInboxResponse
+	(*ReadInboxRequest)(nil),        // 48: interlink.presence.v1.ReadInboxRequest
+	(*ReadInboxResponse)(nil),       // 49: interlink.presence.v1.ReadInboxResponse
+	(*ReceiveRequest)(nil),          // 50: interlink.presence.v1.ReceiveRequest
+	(*ReceiveResponse)(nil),         // 51: interlink.presence.v1.ReceiveResponse
+	(*LookInboxRequest)(nil),        // 52: interlink.presence.v1.LookInboxRequest
+	(*LookInboxResponse)(nil),       // 53: interlink.presence.v1.LookInboxResponse
+	(*Look)(nil),                    // 54: interlink.presence.v1.Look
+	nil,                             // 55: interlink.presence.v1.QueryResponse.UsersEntry
+	nil,                             // 56: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	nil,                             // 57: interlink.presence.v1.OpenInboxRequest.StartEntry
 }
 var file_presence_v1_presence_proto_depIdxs = []int32{
-	8,  // 0: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
-	10, // 1: interlink.presence.v1.SyncRequest.changes:type_name -> interlink.presence.v1.Change
+	9,  // 0: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
+	11, // 1: interlink.presence.v1.SyncRequest.changes:type_name -> interlink.presence.v1.Change
 	1,  // 2: interlink.presence.v1.Change.kind:type_name -> interlink.presence.v1.Change.Kind
-	51, // 3: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
-	52, // 4: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	29, // 5: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	55, // 3: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
+	56, // 4: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	30, // 5: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
 	0,  // 6: interlink.presence.v1.PutSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
-	29, // 7: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
-	29, // 8: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	30, // 7: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
+	30, // 8: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
 	0,  // 9: interlink.presence.v1.TakeSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
-	38, // 10: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
-	41, // 11: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
-	53, // 12: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
-	44, // 13: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
-	38, // 14: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
-	44, // 15: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
-	16, // 16: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
-	2,  // 17: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
-	4,  // 18: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
-	6,  // 19: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
-	9,  // 20: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
-	12, // 21: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
-	14, // 22: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
-	17, // 23: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
-	19, // 24: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
-	21, // 25: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
-	23, // 26: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
-	25, // 27: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
-	27, // 28: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
-	30, // 29: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
-	32, // 30: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
-	34, // 31: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
-	36, // 32: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
-	39, // 33: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
-	42, // 34: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
-	45, // 35: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
-	47, // 36: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
-	49, // 37: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
-	3,  // 38: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
-	5,  // 39: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
-	7,  // 40: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
-	11, // 41: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
-	13, // 42: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
-	15, // 43: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
-	18, // 44: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
-	20, // 45: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
-	22, // 46: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
-	24, // 47: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
-	26, // 48: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
-	28, // 49: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
-	31, // 50: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
-	33, // 51: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
-	35, // 52: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
-	37, // 53: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
-	40, // 54: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
-	43, // 55: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
-	46, // 56: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
-	48, // 57: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
-	50, // 58: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
-	38, // [38:59] is the sub-list for method output_type
-	17, // [17:38] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	39, // 10: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
+	42, // 11: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
+	57, // 12: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
+	45, // 13: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
+	39, // 14: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
+	45, // 15: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
+	54, // 16: interlink.presence.v1.LookInboxResponse.looks:type_name -> interlink.presence.v1.Look
+	2,  // 17: interlink.presence.v1.Look.state:type_name -> interlink.presence.v1.Look.State
+	17, // 18: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
+	3,  // 19: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
+	5,  // 20: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
+	7,  // 21: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
+	10, // 22: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
+	13, // 23: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
+	15, // 24: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
+	18, // 25: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
+	20, // 26: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
+	22, // 27: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
+	24, // 28: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
+	26, // 29: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
+	28, // 30: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
+	31, // 31: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
+	33, // 32: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
+	35, // 33: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
+	37, // 34: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
+	40, // 35: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
+	43, // 36: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
+	46, // 37: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
+	48, // 38: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
+	50, // 39: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
+	52, // 40: interlink.presence.v1.Presence.LookInbox:input_type -> interlink.presence.v1.LookInboxRequest
+	4,  // 41: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
+	6,  // 42: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
+	8,  // 43: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
+	12, // 44: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
+	14, // 45: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
+	16, // 46: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
+	19, // 47: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
+	21, // 48: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
+	23, // 49: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
+	25, // 50: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
+	27, // 51: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
+	29, // 52: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
+	32, // 53: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
+	34, // 54: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
+	36, // 55: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
+	38, // 56: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
+	41, // 57: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
+	44, // 58: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
+	47, // 59: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
+	49, // 60: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
+	51, // 61: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
+	53, // 62: interlink.presence.v1.Presence.LookInbox:output_type -> interlink.presence.v1.LookInboxResponse
+	41, // [41:63] is the sub-list for method output_type
+	19, // [19:41] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_presence_v1_presence_proto_init() }
@@ -3272,8 +3507,8 @@ func file_presence_v1_presence_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_presence_v1_presence_proto_rawDesc), len(file_presence_v1_presence_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   52,
+			NumEnums:      3,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

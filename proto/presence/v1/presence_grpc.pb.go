@@ -43,6 +43,7 @@ const (
 	Presence_CloseInbox_FullMethodName      = "/interlink.presence.v1.Presence/CloseInbox"
 	Presence_ReadInbox_FullMethodName       = "/interlink.presence.v1.Presence/ReadInbox"
 	Presence_Receive_FullMethodName         = "/interlink.presence.v1.Presence/Receive"
+	Presence_LookInbox_FullMethodName       = "/interlink.presence.v1.Presence/LookInbox"
 )
 
 // PresenceClient is the client API for Presence service.
@@ -95,6 +96,8 @@ type PresenceClient interface {
 	ReadInbox(ctx context.Context, in *ReadInboxRequest, opts ...grpc.CallOption) (*ReadInboxResponse, error)
 	// Receive removes what one of the user's sockets has. What has not been appended yet leaves a tombstone for it.
 	Receive(ctx context.Context, in *ReceiveRequest, opts ...grpc.CallOption) (*ReceiveResponse, error)
+	// LookInbox tells where one event stands with some users, without changing anything.
+	LookInbox(ctx context.Context, in *LookInboxRequest, opts ...grpc.CallOption) (*LookInboxResponse, error)
 }
 
 type presenceClient struct {
@@ -315,6 +318,16 @@ func (c *presenceClient) Receive(ctx context.Context, in *ReceiveRequest, opts .
 	return out, nil
 }
 
+func (c *presenceClient) LookInbox(ctx context.Context, in *LookInboxRequest, opts ...grpc.CallOption) (*LookInboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LookInboxResponse)
+	err := c.cc.Invoke(ctx, Presence_LookInbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PresenceServer is the server API for Presence service.
 // All implementations must embed UnimplementedPresenceServer
 // for forward compatibility.
@@ -365,6 +378,8 @@ type PresenceServer interface {
 	ReadInbox(context.Context, *ReadInboxRequest) (*ReadInboxResponse, error)
 	// Receive removes what one of the user's sockets has. What has not been appended yet leaves a tombstone for it.
 	Receive(context.Context, *ReceiveRequest) (*ReceiveResponse, error)
+	// LookInbox tells where one event stands with some users, without changing anything.
+	LookInbox(context.Context, *LookInboxRequest) (*LookInboxResponse, error)
 	mustEmbedUnimplementedPresenceServer()
 }
 
@@ -437,6 +452,9 @@ func (UnimplementedPresenceServer) ReadInbox(context.Context, *ReadInboxRequest)
 }
 func (UnimplementedPresenceServer) Receive(context.Context, *ReceiveRequest) (*ReceiveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Receive not implemented")
+}
+func (UnimplementedPresenceServer) LookInbox(context.Context, *LookInboxRequest) (*LookInboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LookInbox not implemented")
 }
 func (UnimplementedPresenceServer) mustEmbedUnimplementedPresenceServer() {}
 func (UnimplementedPresenceServer) testEmbeddedByValue()                  {}
@@ -837,6 +855,24 @@ func _Presence_Receive_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Presence_LookInbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LookInboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).LookInbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_LookInbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).LookInbox(ctx, req.(*LookInboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Presence_ServiceDesc is the grpc.ServiceDesc for Presence service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -927,6 +963,10 @@ var Presence_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Receive",
 			Handler:    _Presence_Receive_Handler,
+		},
+		{
+			MethodName: "LookInbox",
+			Handler:    _Presence_LookInbox_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
