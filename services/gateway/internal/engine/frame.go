@@ -36,6 +36,7 @@ type Frame struct {
 	text        []byte   // the Engine.IO packet inside ws; nil for a frame that only a WebSocket carries
 	attachments [][]byte // inside ws
 	key         string
+	tag         any // see WithTag
 	class       Class
 }
 

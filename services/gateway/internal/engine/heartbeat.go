@@ -38,6 +38,7 @@ func (s *Session) Ping() bool {
 	if s.closed {
 		return false
 	}
+	s.owed = false
 	first := s.pings.Waiting() == 0
 	s.pings.Ping()
 	if first {

@@ -34,6 +34,7 @@ type Session struct {
 	trusted atomic.Bool // read by HTTP goroutines as well
 	posting atomic.Bool // an HTTP goroutine is about to deliver a POST
 	dirty   bool
+	owed    bool // a ping is to follow what is queued, see PingBehind
 	closed  bool
 }
 
@@ -87,6 +88,9 @@ func (s *Session) Send(f *Frame) bool {
 		e.hooks.Dropped()
 	case queued:
 	}
+	if f.tag != nil {
+		s.queuedTag(f.tag)
+	}
 	s.touch()
 	return true
 }
@@ -111,7 +115,7 @@ func (s *Session) touch() {
 
 // flush writes what the transport takes.
 func (s *Session) flush() {
-	if s.closed || s.queue.len() == 0 {
+	if s.closed || s.queue.len() == 0 && !s.owed {
 		return
 	}
 	if s.conn != nil {
@@ -121,11 +125,19 @@ func (s *Session) flush() {
 	if s.polling.upgrading() {
 		return // the order is kept by writing nothing until the WebSocket has taken over
 	}
-	s.polling.release(s)
+	if s.polling.parked != nil {
+		s.payPing()
+	}
+	if !s.closed {
+		s.polling.release(s)
+	}
 }
 
 func (s *Session) flushConn() {
 	c := s.conn
+	if !c.blocked {
+		s.payPing()
+	}
 	for s.queue.len() > 0 && !c.blocked {
 		n, ok := c.write(s.queue.gather(s.shard.out, writeRoom))
 		if !ok {

@@ -111,6 +111,12 @@ func (h *Heartbeat) Pong() (answers uint32, ok bool) {
 	return h.answered, true
 }
 
+// Next is the number that the next ping will have.
+func (h *Heartbeat) Next() uint32 { return h.sent + 1 }
+
+// Last is the number of the last ping that has its pong.
+func (h *Heartbeat) Last() uint32 { return h.answered }
+
 // Waiting is the number of pings without a pong.
 func (h *Heartbeat) Waiting() uint32 { return h.sent - h.answered }
 

@@ -163,6 +163,15 @@ func (c *client) Ponged(*engine.Session) {
 	}
 }
 
+// Queued passes on that a tagged frame was queued.
+func (c *client) Queued(_ *engine.Session, tag any, ping uint32) bool {
+	if c.main == nil || c.main.state != connected {
+		return false
+	}
+	h, ok := c.server.options.Handler.(Tagged)
+	return ok && h.Queued(c.main, tag, ping)
+}
+
 // Closed ends all sockets of the session.
 func (c *client) Closed(_ *engine.Session, reason engine.Reason) {
 	c.stopAwaiting()

@@ -36,6 +36,11 @@ type Handler interface {
 	Ponged(s *Socket)
 }
 
+// Tagged is a Handler that wants to know of frames with a tag, see engine.Tagged. Asked for the main namespace only.
+type Tagged interface {
+	Queued(s *Socket, tag any, ping uint32) bool
+}
+
 // Event is an event from a client. Args and Binary are valid during the call.
 type Event struct {
 	Name   string
