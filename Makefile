@@ -38,11 +38,15 @@ generate: ## make again what is made: protobuf code, the table of settings
 	cd services && go generate ./internal/config/...
 
 .PHONY: verify
-verify: verify-generated verify-modules ## what is made is current, every module stands alone
+verify: verify-generated verify-modules verify-docs ## what is made is current, every module stands alone, documents lead somewhere
 
 .PHONY: verify-generated
 verify-generated:
 	@scripts/verify-generated
+
+.PHONY: verify-docs
+verify-docs:
+	@scripts/verify-docs && echo "documents: their links and names are there"
 
 .PHONY: verify-modules
 verify-modules:
