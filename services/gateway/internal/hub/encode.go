@@ -113,12 +113,15 @@ func (h *Hub) Replay(r *recovery.Replay, out Outcome) []*engine.Frame {
 	for next, at := r.Next(); next != nil; next, at = r.Next() {
 		record := fromProto(next)
 		frame, _ := encodeDurable(&record, false, func(b []byte) []byte { return signer.Append(b, base, out.Era, at, now) })
-		frames = append(frames, frame)
+		frames = append(frames, tagged(frame, r.Partition(), &record))
 	}
 	return frames
 }
 
-// fromProto is the part of a record that its encoding takes.
+// fromProto is the part of a record that its encoding and its receipt take.
 func fromProto(r *deliveryv1.Record) record {
-	return record{id: r.Id, event: r.Event, rooms: r.Rooms, data: r.Data, binary: r.Binary, timeMs: r.TimeMs, singleRoom: r.SingleRoom}
+	return record{
+		offset: r.Offset, id: r.Id, event: r.Event, rooms: r.Rooms, data: r.Data, binary: r.Binary, timeMs: r.TimeMs, from: r.From,
+		receipt: r.Receipt, queue: r.Queue, singleRoom: r.SingleRoom,
+	}
 }

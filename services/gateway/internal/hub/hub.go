@@ -64,6 +64,7 @@ type Hub struct {
 
 	status atomic.Pointer[Status]
 	routes atomic.Pointer[map[uint32][]string] // addresses of routers by partition
+	log    atomic.Pointer[string]              // see Log
 	change atomic.Uint64                       // how many membership changes the sequencer has seen
 
 	// What follows belongs to the sequencer.

@@ -54,6 +54,8 @@ func (h *Hub) attach(s *Stream, hello *deliveryv1.Hello) error {
 		return err
 	}
 	h.streams[s.id] = s
+	topic := hello.TopicEpoch
+	h.log.Store(&topic)
 	h.route(s, hello.Owned)
 	if restarted {
 		h.toAll(func(m *Member) { m.conn.End(Restarted) })
@@ -204,7 +206,7 @@ func (h *Hub) durable(partition uint32, from int64, b []byte) {
 		return
 	}
 	frame, cursor := encodeDurable(r, false, func(b []byte) []byte { return h.pens.append(b, h.now) })
-	h.spread(r, item{frame: frame, cursor: cursor, durable: true, timeMs: r.timeMs})
+	h.spread(r, item{frame: tagged(frame, partition, r), cursor: cursor, durable: true, timeMs: r.timeMs})
 }
 
 // push hands an ephemeral record to the shards that have members.
@@ -213,6 +215,10 @@ func (h *Hub) push(b []byte) {
 	if err := r.read(b); err != nil || r.control != nil {
 		h.metrics.Malformed()
 		h.logger.Error("pushed record not readable", "error", err)
+		return
+	}
+	if r.event == WakeEvent {
+		h.wakeUp(r)
 		return
 	}
 	if h.find(r) {

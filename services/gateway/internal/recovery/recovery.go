@@ -44,6 +44,7 @@ func Reached(v, since Vector) bool {
 type Span struct {
 	Partition int
 	From, To  int64
+	SinceMs   int64 // instead of From, if not 0: from the first record that is not older, in epoch milliseconds
 }
 
 // Spans lists what lies between since and the position of registration; partitions without a gap are left out.

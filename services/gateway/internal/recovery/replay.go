@@ -15,6 +15,7 @@ type Replay struct {
 	at      Vector
 	cursor  Vector
 	parts   [][]*deliveryv1.Record // by partition, in offset order
+	last    int                    // partition of what Next gave
 }
 
 // NewReplay takes what was fetched for Spans(since, at), by partition. Rooms are those that the socket was registered
@@ -47,10 +48,14 @@ func (r *Replay) Next() (*deliveryv1.Record, Vector) {
 			continue
 		}
 		if r.shown(record) {
+			r.last = p
 			return record, r.cursor
 		}
 	}
 }
+
+// Partition is that of the event which Next gave last.
+func (r *Replay) Partition() uint32 { return uint32(r.last) }
 
 func (r *Replay) oldest() int {
 	best := -1

@@ -136,7 +136,7 @@ func (r *Reader) ask(ctx context.Context, addr string, span recovery.Span, rooms
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := replayv1.NewReplayClient(conn).Fetch(ctx, &replayv1.FetchRequest{
-		Partition: uint32(span.Partition), From: span.From, To: span.To, Rooms: rooms,
+		Partition: uint32(span.Partition), From: span.From, To: span.To, SinceMs: span.SinceMs, Rooms: rooms,
 		MaxEvents: uint32(r.options.MaxEvents), MaxBytes: uint32(r.options.MaxBytes),
 	})
 	if err != nil {
