@@ -25,6 +25,7 @@ import (
 // Source is what the router holds.
 type Source interface {
 	Owned() (all []partitions.Owned, version uint64)
+	Version() uint64 // Owned's, cheaply
 	Watch(w *partitionlog.Watcher)
 	Unwatch(w *partitionlog.Watcher)
 }

@@ -167,7 +167,7 @@ func (l *link) receive(client deliveryv1.Delivery_AttachClient, in *inbox, w *wa
 func (l *link) send(ctx context.Context, client deliveryv1.Delivery_AttachClient, in *inbox, w *watch) error {
 	opts := &l.fleet.opts
 	s := newSession(opts.Window, opts.Every)
-	owned, _ := opts.Source.Owned()
+	owned, version := opts.Source.Owned()
 	s.own(owned)
 	revocations, revision := opts.Revocations.Since(0)
 	id := opts.Identity
@@ -180,7 +180,7 @@ func (l *link) send(ctx context.Context, client deliveryv1.Delivery_AttachClient
 	defer reads.endAll()
 	tick := time.NewTicker(opts.Every)
 	defer tick.Stop()
-	out := &sender{link: l, client: client, watch: w, session: s, revision: revision}
+	out := &sender{link: l, client: client, watch: w, session: s, revision: revision, version: version}
 	for {
 		more, err := out.round(in)
 		if err != nil {
@@ -207,16 +207,20 @@ type sender struct {
 	client   deliveryv1.Delivery_AttachClient
 	watch    *watch
 	session  *session
-	revision uint64
+	revision uint64 // of the revocations told
+	version  uint64 // of what is owned, as told
 }
 
 // round says everything that is to be said now; more if ranges were cut short.
 func (o *sender) round(in *inbox) (more bool, err error) {
 	opts := &o.link.fleet.opts
-	owned, _ := opts.Source.Owned()
-	if m := o.session.own(owned); m != nil {
-		if err := o.watch.send(o.client, m); err != nil {
-			return false, err
+	if opts.Source.Version() != o.version {
+		owned, version := opts.Source.Owned()
+		o.version = version
+		if m := o.session.own(owned); m != nil {
+			if err := o.watch.send(o.client, m); err != nil {
+				return false, err
+			}
 		}
 	}
 	for _, m := range in.take() {

@@ -1,7 +1,7 @@
 package attach
 
 import (
-	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -32,7 +32,8 @@ type session struct {
 	confirm  bool                // a number was applied and no range has told so yet
 	told     time.Time           // when the last full round of ranges went out
 	parts    map[int]*part
-	first    int // the partition to begin the next message with
+	ids      []int // the keys of parts, sorted
+	first    int   // the index into ids to begin the next message with
 }
 
 type part struct {
@@ -72,7 +73,7 @@ func (s *session) own(all []partitions.Owned) *deliveryv1.AttachRequest {
 		}
 		parts[o.Partition] = p
 	}
-	s.parts = parts
+	s.parts, s.ids, s.first = parts, slices.Sorted(maps.Keys(parts)), 0
 	return &deliveryv1.AttachRequest{Kind: &deliveryv1.AttachRequest_Owned{Owned: &deliveryv1.Owned{Owned: ownership(all)}}}
 }
 
@@ -157,7 +158,10 @@ func (s *session) next(now time.Time) (m *deliveryv1.AttachRequest, bytes int64,
 	}
 	full := s.confirm || now.Sub(s.told) >= s.every
 	ranges := &deliveryv1.Ranges{Number: s.number}
-	for _, id := range s.order() {
+	begin := s.first
+	for i := range s.ids {
+		index := (begin + i) % len(s.ids) // behind the one served last: none waits for ever behind a busy one
+		id := s.ids[index]
 		p := s.parts[id]
 		if p.pos < 0 {
 			continue
@@ -171,7 +175,7 @@ func (s *session) next(now time.Time) (m *deliveryv1.AttachRequest, bytes int64,
 			Partition: uint32(id), From: p.pos, To: p.scanned, Seek: p.seek, Records: part.Records})
 		p.pos = p.scanned
 		bytes += part.Bytes
-		s.first = id + 1
+		s.first = (index + 1) % len(s.ids)
 	}
 	s.window -= bytes
 	if len(ranges.Ranges) == 0 && !full {
@@ -181,29 +185,6 @@ func (s *session) next(now time.Time) (m *deliveryv1.AttachRequest, bytes int64,
 		s.confirm, s.told = false, now
 	}
 	return &deliveryv1.AttachRequest{Kind: &deliveryv1.AttachRequest_Ranges{Ranges: ranges}}, bytes, more && s.window > 0
-}
-
-// order lists the partitions, beginning behind the one served last, so that none waits for ever behind a busy one.
-func (s *session) order() []int {
-	ids := make([]int, 0, len(s.parts))
-	for id := range s.parts {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b int) int {
-		return cmp.Or(compareBool(a < s.first, b < s.first), cmp.Compare(a, b))
-	})
-	return ids
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	default:
-		return -1
-	}
 }
 
 // read scans on from where p was scanned to. cut means that there is more than fits.

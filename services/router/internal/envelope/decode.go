@@ -121,13 +121,13 @@ func parseStructured(b []byte) (*Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
-	if raw, ok := f["interlinkqueue"]; ok && json.Unmarshal(raw, &e.Queue) != nil {
+	if raw, ok := f.get("interlinkqueue"); ok && json.Unmarshal(raw, &e.Queue) != nil {
 		if e.Queue, err = queueText(raw); err != nil {
 			return nil, err
 		}
 	}
-	if coded, ok := f["data_base64"]; ok {
-		f = fields{"dataBase64": coded}
+	if coded, ok := f.get("data_base64"); ok {
+		f = fields{{name: "dataBase64", raw: coded}}
 	}
 	if err := f.data(e); err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func parseStructured(b []byte) (*Envelope, error) {
 	return e, nil
 }
 
-func queueText(raw json.RawMessage) (bool, error) {
+func queueText(raw []byte) (bool, error) {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
 		if v, err := strconv.ParseBool(s); err == nil {

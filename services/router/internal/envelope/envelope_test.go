@@ -104,7 +104,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"bytes that are not UTF-8":    {"{\"event\":\"\xff\"}", NotUTF8, "UTF-8"},
 		"a list":                      {`[]`, NotJSON, "object"},
 		"half an object":              {`{"event":"x"`, NotJSON, "JSON"},
-		"two objects":                 {`{"event":"x",` + to + `} {}`, NotJSON, "follows"},
+		"two objects":                 {`{"event":"x",` + to + `} {}`, NotJSON, "after top-level value"},
 		"a field given twice":         {`{"event":"x","event":"y",` + to + `}`, Invalid, "event: is given twice"},
 		"an unknown field":            {`{"event":"x",` + to + `,"rooms":[]}`, Invalid, "rooms: is not a field"},
 		"a field in another case":     {`{"Event":"x",` + to + `}`, Invalid, "Event: is not a field"},
@@ -249,4 +249,15 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("read %v, wrote %v", x, y)
 		}
 	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	m := message(`{"id":"01JD0000000000000000000000","event":"message:new","to":{"rooms":["conversation:42"]},"except":{"users":["u1"]},` +
+		`"data":{"id":"m1","conversationId":"42","senderId":"u1","content":"` + strings.Repeat("hello ", 30) + `"},"from":"u1","time":"2026-11-24T10:00:00Z"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(m); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
