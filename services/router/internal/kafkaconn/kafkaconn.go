@@ -39,6 +39,7 @@ const (
 // Cluster is one Kafka cluster. Safe for use by many goroutines.
 type Cluster struct {
 	brokers   []string
+	clientID  string
 	user      string
 	dialer    *kafka.Dialer
 	transport *kafka.Transport
@@ -64,7 +65,7 @@ func New(o Options) (*Cluster, error) {
 		o.ClientID = "interlink-router"
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Cluster{brokers: o.Brokers, user: o.Username, cancel: cancel}
+	c := &Cluster{brokers: o.Brokers, clientID: o.ClientID, user: o.Username, cancel: cancel}
 	c.dialer = &kafka.Dialer{ClientID: o.ClientID, Timeout: dialTimeout, KeepAlive: 10 * time.Second, TLS: o.TLS, SASLMechanism: mechanism}
 	c.transport = &kafka.Transport{
 		Dial:        (&net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}).DialContext,

@@ -2,6 +2,7 @@ package kafkaconn
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -142,24 +143,43 @@ func (c *Cluster) await(ctx context.Context, topics []Topic) error {
 // Described is what a topic is now.
 type Described struct {
 	Partitions int
-	Epoch      string // names this incarnation: cluster id, topic and partition count
+	Epoch      string // names this incarnation: cluster id, topic, partition count and, from Kafka 2.8 on, the topic's id
 }
 
-// Describe looks a topic up.
+// Describe looks a topic up. It asks a broker: nothing that is said here comes from a cache.
 func (c *Cluster) Describe(ctx context.Context, topic string) (Described, error) {
+	i, err := c.lookUp(ctx, topic)
+	if err != nil {
+		return Described{}, fmt.Errorf("kafka topic %s: %w", topic, err)
+	}
+	return Described{Partitions: i.partitions, Epoch: i.epoch(topic)}, nil
+}
+
+func (i identity) epoch(topic string) string {
+	out := fmt.Sprintf("%s/%s/%d", i.cluster, topic, i.partitions)
+	if i.id != [16]byte{} {
+		out += "/" + hex.EncodeToString(i.id[:])
+	}
+	return out
+}
+
+// lookUp is identify, or what brokers older than topic ids say.
+func (c *Cluster) lookUp(ctx context.Context, topic string) (identity, error) {
+	ok, err := c.speaksTopicIDs(ctx)
+	if err != nil {
+		return identity{}, err
+	}
+	if ok {
+		return c.identify(ctx, topic)
+	}
 	meta, err := c.metadata(ctx, []string{topic})
 	if err != nil {
-		return Described{}, err
+		return identity{}, err
 	}
 	for _, t := range meta.Topics {
-		if t.Name != topic {
-			continue
+		if t.Name == topic {
+			return identity{cluster: meta.ClusterID, partitions: len(t.Partitions)}, t.Error
 		}
-		if t.Error != nil {
-			return Described{}, fmt.Errorf("kafka topic %s: %w", topic, t.Error)
-		}
-		n := len(t.Partitions)
-		return Described{Partitions: n, Epoch: fmt.Sprintf("%s/%s/%d", meta.ClusterID, topic, n)}, nil
 	}
-	return Described{}, fmt.Errorf("kafka topic %s: %w", topic, kafka.UnknownTopicOrPartition)
+	return identity{}, kafka.UnknownTopicOrPartition
 }
