@@ -111,8 +111,8 @@ func start(t *testing.T, o engine.Options, h *handler, listener net.Listener, di
 	}
 	w.client = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	var running, wg sync.WaitGroup
+	running.Go(func() {
 		if err := w.Run(ctx); err != nil {
 			t.Error(err)
 		}
@@ -121,6 +121,7 @@ func start(t *testing.T, o engine.Options, h *handler, listener net.Listener, di
 	w.stop = sync.OnceFunc(func() {
 		transport.CloseIdleConnections()
 		cancel()
+		running.Wait() // first: a server that closes takes parked polls away
 		_ = server.Close()
 		wg.Wait()
 		if n := w.Sockets(); n != 0 {
