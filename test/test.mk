@@ -2,7 +2,7 @@
 # SYSTEM_SECONDS and CHAOS_SECONDS say how long a load lasts, CHURN_SECONDS how long clients churn.
 
 # The binaries that the suites start are built once, by `build`, and not again by each of them.
-export INTERLINK_TEST_BIN ?= $(CURDIR)/bin
+js system chaos bench: export TEST_BIN ?= $(CURDIR)/bin
 JS_SUITES := protocol connect rooms http live crowd malformed
 NODE_TEST := node --test --test-force-exit --test-concurrency=1
 

@@ -28,9 +28,9 @@ func Root() (string, error) {
 }
 
 // Build builds the named commands of services/cmd as they are released, into bin/, and returns that folder.
-// INTERLINK_TEST_BIN names a folder of binaries built before: nothing is built then.
+// TEST_BIN names a folder of binaries built before: nothing is built then.
 func Build(root string, commands ...string) (string, error) {
-	if bin := os.Getenv("INTERLINK_TEST_BIN"); bin != "" {
+	if bin := os.Getenv("TEST_BIN"); bin != "" {
 		return bin, nil
 	}
 	bin := filepath.Join(root, "bin")

@@ -114,7 +114,7 @@ func (s *System) prepare() error {
 	if err := errors.Join(os.RemoveAll(s.Artifacts), os.MkdirAll(s.Artifacts, 0o755)); err != nil {
 		return err
 	}
-	if s.state, err = os.MkdirTemp(os.Getenv("INTERLINK_TEST_STATE"), "interlink-"+s.Config.Name); err != nil {
+	if s.state, err = os.MkdirTemp(os.Getenv("TEST_STATE"), "interlink-"+s.Config.Name); err != nil {
 		return err
 	}
 	for _, set := range []struct {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 export const artifacts = join(root, "test", "artifacts");
-export const bin = process.env.INTERLINK_TEST_BIN ?? join(root, "bin");
+export const bin = process.env.TEST_BIN ?? join(root, "bin");
 
 const children = new Set();
 process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));

@@ -26,7 +26,10 @@ before(async () => {
   });
   process.on("exit", () => end("SIGKILL"));
   state.make.stdout.on("data", (chunk) => (state.printed += chunk));
-  await eventually(() => /-d '\{.*\}'/.test(state.printed), 240_000, () => `make run printed ${state.printed}`);
+  const ended = new Promise((_, reject) => state.make.once("exit", (code) => reject(new Error(`make run ended with ${code}`))));
+  ended.catch(() => {}); // after the tests it may
+  const printed = eventually(() => /-d '\{.*\}'/.test(state.printed), 240_000, () => `make run printed ${state.printed}`);
+  await Promise.race([printed, ended]);
   state.browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
