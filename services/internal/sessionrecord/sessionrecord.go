@@ -6,7 +6,8 @@
 // compare-and-set, a delta only onto the writer's own last write in the same run and era of the store, else whole; a
 // record of an older era than the cursor's, or of another run, is not resumable until its gateway has written it
 // again. Beyond that model: a record names the lives it was taken from, so that a life that was left behind, and
-// writes on without knowing, is never mistaken for the one that goes on.
+// writes on without knowing, is never mistaken for the one that goes on; and versions order the writes of one life, so
+// that one that comes late, its time-out long past, does not undo a later one.
 package sessionrecord
 
 import "slices"
@@ -48,7 +49,7 @@ type Write struct {
 	Record Record // Session, Life and Era always; the rest for Whole and Take. Version, Run and Before are not read
 	Add    []string
 	Remove []string
-	Base   uint64 // Delta, Whole: version of the writer's last write, 0 if none; Take: the version that was read
+	Base   uint64 // Delta, Whole: the highest version that the writer's writes so far may have had; Take: the version that was read
 	Run    string // Delta: run of the writer's last write
 	Cursor Cursor // Take
 }
@@ -88,6 +89,7 @@ type rules struct {
 	partial bool // a delta adds its rooms to the record, whatever the record is
 	noLife  bool // a cursor of another life than the record's proves nothing wrong
 	noCAS   bool // a take does not compare the version
+	noOrder bool // a whole write of the owner's is taken however late it comes
 }
 
 func (u rules) resumable(r *Record, c Cursor, run string) bool {
@@ -119,7 +121,7 @@ func (u rules) apply(stored *Record, w Write, run string) (*Record, Outcome) {
 		switch {
 		case stored == nil:
 			return whole(w, w.Base+1, w.Record.Before, run), Written
-		case stored.Life == w.Record.Life:
+		case stored.Life == w.Record.Life && (stored.Version <= w.Base || u.noOrder):
 			return whole(w, max(stored.Version, w.Base)+1, w.Record.Before, run), Written
 		case slices.Contains(w.Record.Before, stored.Life):
 			// A life that this session has left wrote on, into a store that had forgotten the take.

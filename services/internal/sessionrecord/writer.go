@@ -1,26 +1,23 @@
 package sessionrecord
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Writer is the owner's side of one session's record: it gathers joins and leaves, has at most one write in flight and
 // chooses between a delta and the whole. A join may be acknowledged when Covers says so. It is not safe for concurrent
 // use and does no I/O: whoever owns the socket sends what Next returns and reports how it went.
 type Writer struct {
-	record Record // identity, start and extra; Era is that of the next write
-	rooms  map[string]bool
+	record Record   // identity, start and extra; Era is that of the next write
+	rooms  []string // in the order of their joins
 
 	rewrite bool // the next write is whole whatever is stored
 	written bool // the store has acknowledged the last write, whose version, era and run follow
-	version uint64
+	version uint64 // the highest that a write so far may have had
 	era     uint64
 	run     string
 
-	added, removed map[string]bool // since the write in flight, or the last one
-	changes        uint64          // counts every Join, Leave and Rewrite
-	covered        uint64          // changes covered by the last acknowledged write
+	added, removed []string // since the write in flight, or the last one
+	changes        uint64   // counts every Join, Leave, Rewrite and Touch
+	covered        uint64   // changes covered by the last acknowledged write
 	inFlight       bool
 	flying         uint64 // changes that the write in flight covers
 	flyingEra      uint64
@@ -29,10 +26,8 @@ type Writer struct {
 // NewWriter begins a session's record, nothing of which is written yet. r holds its identity, rooms and start, and, after
 // a Take, what was taken: Version, Run and Before as the store has them now.
 func NewWriter(r Record) *Writer {
-	w := &Writer{record: r, rooms: map[string]bool{}, added: map[string]bool{}, removed: map[string]bool{}, changes: 1}
-	for _, room := range r.Rooms {
-		w.rooms[room] = true
-	}
+	w := &Writer{record: r, rooms: slices.Clone(r.Rooms), changes: 1}
+	w.record.Rooms = nil
 	if r.Version > 0 {
 		w.written, w.version, w.era, w.run, w.covered = true, r.Version, r.Era, r.Run, 1
 	}
@@ -41,18 +36,18 @@ func NewWriter(r Record) *Writer {
 
 // Join adds a room and returns a mark for Covers.
 func (w *Writer) Join(room string) (mark uint64) {
-	w.rooms[room] = true
-	w.added[room] = true
-	delete(w.removed, room)
+	w.rooms = with(w.rooms, room)
+	w.added = with(w.added, room)
+	w.removed = without(w.removed, room)
 	w.changes++
 	return w.changes
 }
 
 // Leave removes a room and returns a mark for Covers.
 func (w *Writer) Leave(room string) (mark uint64) {
-	delete(w.rooms, room)
-	delete(w.added, room)
-	w.removed[room] = true
+	w.rooms = without(w.rooms, room)
+	w.added = without(w.added, room)
+	w.removed = with(w.removed, room)
 	w.changes++
 	return w.changes
 }
@@ -65,11 +60,30 @@ func (w *Writer) Rewrite(era uint64) (mark uint64) {
 	return w.changes
 }
 
+// Touch makes a write due that changes nothing: the record is kept longer from then on, or found to be another's.
+func (w *Writer) Touch() (mark uint64) {
+	w.changes++
+	return w.changes
+}
+
+// Era is that of the next write, and of the last one if nothing is due.
+func (w *Writer) Era() uint64 { return w.record.Era }
+
+// Record is the session as it would be taken over: its identity, start and extra, and the lives before.
+func (w *Writer) Record() Record {
+	r := w.record
+	r.Rooms = w.Rooms()
+	return r
+}
+
+// Due reports whether a write is due; it may be in flight.
+func (w *Writer) Due() bool { return w.covered != w.changes }
+
 // Covers reports whether the store has everything up to the mark.
 func (w *Writer) Covers(mark uint64) bool { return w.covered >= mark }
 
 // Rooms of the session now, sorted.
-func (w *Writer) Rooms() []string { return slices.Sorted(maps.Keys(w.rooms)) }
+func (w *Writer) Rooms() []string { return slices.Sorted(slices.Values(w.rooms)) }
 
 // Next returns the write to send now, false if there is none or one is in flight. Report it with Done or Failed.
 func (w *Writer) Next() (Write, bool) {
@@ -80,13 +94,13 @@ func (w *Writer) Next() (Write, bool) {
 	out := Write{Kind: Whole, Record: w.record, Base: w.version}
 	if w.written && !w.rewrite && w.era == w.record.Era {
 		out.Kind, out.Run = Delta, w.run
-		out.Add, out.Remove = slices.Sorted(maps.Keys(w.added)), slices.Sorted(maps.Keys(w.removed))
+		out.Add, out.Remove = slices.Sorted(slices.Values(w.added)), slices.Sorted(slices.Values(w.removed))
 		out.Record.Start, out.Record.Extra, out.Record.Rooms = nil, nil, nil
 	} else {
 		out.Record.Rooms = w.Rooms()
 		w.rewrite = false
 	}
-	w.added, w.removed = map[string]bool{}, map[string]bool{}
+	w.added, w.removed = nil, nil
 	return out, true
 }
 
@@ -106,8 +120,24 @@ func (w *Writer) Done(outcome Outcome, version uint64, run string) bool {
 	return true
 }
 
-// Failed reports that the write in flight may or may not have been done: the next one is whole.
+// Failed reports that the write in flight may or may not have been done, now or later: the next one is whole, and of a
+// version above.
 func (w *Writer) Failed() {
 	w.inFlight = false
 	w.written = false
+	w.version++
+}
+
+func with(list []string, room string) []string {
+	if slices.Contains(list, room) {
+		return list
+	}
+	return append(list, room)
+}
+
+func without(list []string, room string) []string {
+	if i := slices.Index(list, room); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
 }

@@ -6,8 +6,9 @@
 //	key id (1) | flags (1) | era | minted | body | MAC (12)
 //
 // with unsigned varints. With a base: its id (8 bytes), minted as milliseconds since the base was made, and as body a bitmap
-// of the partitions that moved since, then by how much each. Without one (flag inline): the epoch (8 bytes), minted as epoch
-// milliseconds, the number of partitions and every offset. The MAC is HMAC-SHA256 over all before it, cut to 96 bits.
+// of the partitions that moved since, then by how much each. Without one (flag inline): the epoch and the life of the gateway
+// (8 bytes each), minted as epoch milliseconds, the number of partitions and every offset. The MAC is HMAC-SHA256 over all
+// before it, cut to 96 bits.
 package cursor
 
 import (
@@ -41,6 +42,7 @@ var (
 type Base struct {
 	ID      uint64  // random, never 0
 	Epoch   uint64  // incarnation of the topic, see Epoch
+	Life    uint64  // of the gateway whose position it is
 	MadeMs  int64   // epoch milliseconds
 	Offsets []int64 // next offset by partition
 	TimesMs []int64 // time fingerprint of the record before it, 0 if unknown; as long as Offsets
@@ -56,6 +58,7 @@ func Epoch(topic string) uint64 {
 func (b Base) Append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, b.ID)
 	dst = binary.BigEndian.AppendUint64(dst, b.Epoch)
+	dst = binary.BigEndian.AppendUint64(dst, b.Life)
 	dst = binary.AppendUvarint(dst, uint64(b.MadeMs))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Offsets)))
 	for p, o := range b.Offsets {
@@ -68,7 +71,7 @@ func (b Base) Append(dst []byte) []byte {
 // ParseBase reads what Append wrote.
 func ParseBase(data []byte) (Base, error) {
 	r := reader{data: data}
-	b := Base{ID: r.fixed(), Epoch: r.fixed(), MadeMs: r.varint()}
+	b := Base{ID: r.fixed(), Epoch: r.fixed(), Life: r.fixed(), MadeMs: r.varint()}
 	n := r.count()
 	b.Offsets, b.TimesMs = make([]int64, n), make([]int64, n)
 	for p := range n {
@@ -83,8 +86,9 @@ func ParseBase(data []byte) (Base, error) {
 // Cursor is a verified cursor. Offsets is complete after Resolve, or at once if Base is 0.
 type Cursor struct {
 	Base     uint64 // id of the base that it cites, 0 if it holds everything itself
-	Era      uint64 // era of the gateway that minted it
-	Epoch    uint64 // set by Resolve if it cites a base
+	Era      uint64 // era of the gateway that minted it: joins acknowledged while the store was away raise it
+	Epoch    uint64 // set by Resolve if it cites a base, as is
+	Life     uint64 // that of the gateway that minted it
 	MintedMs int64  // epoch milliseconds; since the base was made until Resolve
 	Offsets  []int64
 }
@@ -98,7 +102,7 @@ func (c *Cursor) Resolve(b Base) error {
 	for p, moved := range c.Offsets {
 		whole[p] += moved
 	}
-	c.Offsets, c.Epoch, c.Base = whole, b.Epoch, 0
+	c.Offsets, c.Epoch, c.Life, c.Base = whole, b.Epoch, b.Life, 0
 	c.MintedMs += b.MadeMs
 	return nil
 }
@@ -130,7 +134,7 @@ func NewSigner(keys [][]byte) (*Signer, error) {
 }
 
 // Append mints a cursor for a position and appends its text to dst. Offsets must not lie before the base's; a base whose ID
-// is 0 means that none is stored: the whole vector goes inline, and b.Epoch says of which topic.
+// is 0 means that none is stored: the whole vector goes inline, and b.Epoch and b.Life say of which topic and gateway.
 func (s *Signer) Append(dst []byte, b *Base, era uint64, offsets []int64, nowMs int64) []byte {
 	raw := append(s.raw[:0], s.keys[0].id, 0)
 	raw = binary.AppendUvarint(raw, era)
@@ -138,6 +142,7 @@ func (s *Signer) Append(dst []byte, b *Base, era uint64, offsets []int64, nowMs 
 		raw[1] = flagInline
 		raw = binary.AppendUvarint(raw, uint64(nowMs))
 		raw = binary.BigEndian.AppendUint64(raw, b.Epoch)
+		raw = binary.BigEndian.AppendUint64(raw, b.Life)
 		raw = binary.AppendUvarint(raw, uint64(len(offsets)))
 		for _, o := range offsets {
 			raw = binary.AppendUvarint(raw, uint64(o))
@@ -212,7 +217,7 @@ func parseBody(body []byte) (Cursor, error) {
 	flags, r := body[1], reader{data: body[2:]}
 	c := Cursor{Era: r.uvarint(), MintedMs: r.varint()}
 	if flags&flagInline != 0 {
-		c.Epoch = r.fixed()
+		c.Epoch, c.Life = r.fixed(), r.fixed()
 		c.Offsets = make([]int64, r.count())
 		for p := range c.Offsets {
 			c.Offsets[p] = r.varint()

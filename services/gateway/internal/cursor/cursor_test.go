@@ -23,7 +23,7 @@ func signer(t testing.TB, keys ...string) *Signer {
 }
 
 func testBase(n int) Base {
-	b := Base{ID: 0x1122334455667788, Epoch: Epoch("c/interlink.events/12"), MadeMs: 1_795_000_000_000}
+	b := Base{ID: 0x1122334455667788, Epoch: Epoch("c/interlink.events/12"), Life: 0xfedcba9876543210, MadeMs: 1_795_000_000_000}
 	for p := range n {
 		b.Offsets = append(b.Offsets, int64(1_000_000_000+p*77_777))
 		b.TimesMs = append(b.TimesMs, b.MadeMs-int64(p))
@@ -46,9 +46,9 @@ func TestCursorRoundTrip(t *testing.T) {
 	}{
 		"nothing moved":           {base, base.Offsets},
 		"some moved":              {base, some},
-		"without a base":          {Base{Epoch: base.Epoch}, some},
+		"without a base":          {Base{Epoch: base.Epoch, Life: base.Life}, some},
 		"one partition":           {testBase(1), []int64{1_000_000_007}},
-		"without a base, nothing": {Base{Epoch: base.Epoch}, nil},
+		"without a base, nothing": {Base{Epoch: base.Epoch, Life: base.Life}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := signer(t, "k1")
@@ -66,7 +66,7 @@ func TestCursorRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if !slices.Equal(got.Offsets, c.offsets) || got.Era != 7 || got.MintedMs != base.MadeMs+950 || got.Epoch != base.Epoch {
+			if !slices.Equal(got.Offsets, c.offsets) || got.Era != 7 || got.MintedMs != base.MadeMs+950 || got.Epoch != base.Epoch || got.Life != base.Life {
 				t.Errorf("got %+v, want offsets %v", got, c.offsets)
 			}
 		})
@@ -86,9 +86,9 @@ func TestTypicalCursorIsAtMost80Characters(t *testing.T) {
 	if longest > 80 {
 		t.Errorf("longest is %d characters, want at most 80", longest)
 	}
-	inline := Base{Epoch: base.Epoch}
-	if n := len(s.Append(nil, &inline, 3, offsets, base.MadeMs)); n > 160 {
-		t.Errorf("without a base %d characters, want at most 160", n)
+	inline := Base{Epoch: base.Epoch, Life: base.Life}
+	if n := len(s.Append(nil, &inline, 3, offsets, base.MadeMs)); n > 170 {
+		t.Errorf("without a base %d characters, want at most 170", n)
 	}
 }
 

@@ -53,5 +53,5 @@ elseif kind == 'take' then
   return whole(version + 1, lineage())
 end
 if not stored then return whole(base + 1, before) end
-if r[4] == life or among(before, r[4]) then return whole(math.max(version, base) + 1, before) end
+if r[4] == life and version <= base or among(before, r[4]) then return whole(math.max(version, base) + 1, before) end
 return {'taken', '0', run}
