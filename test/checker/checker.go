@@ -9,7 +9,9 @@
 //
 // A leave, or a connection that ends without recovery, ends what the client may expect: up to the last record of each
 // partition that it handled, nothing may be missing; what came behind may have been on its way. Connections that began
-// anew are counted, so that a test can say how many its fault permits.
+// anew are listed with the reason that the client was told, so that a test can say which of them its fault permits. A
+// join whose ack was lost with the connection may have happened: after a recovery that room's records may come, and are
+// owed from the next ack.
 //
 // The package is pure: no clock, no network.
 package checker
@@ -39,6 +41,8 @@ const (
 	Left                     // Room: the client asks to leave it, or was evicted
 	Handled                  // ID: the handler ran
 	Disconnected             // the transport ended
+	Asked                    // Room: the client asks to join it
+	Told                     // session:ready: Recovered and Reason are what the server says of this connection
 )
 
 // Observation is one thing that a client saw. A client's observations are in the order in which it saw them.
@@ -48,6 +52,7 @@ type Observation struct {
 	Room      string
 	ID        string
 	Recovered bool
+	Reason    string
 }
 
 // Client is what one client saw during the whole run.
@@ -67,6 +72,16 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s: %s at %d/%d", f.Client, f.ID, f.Partition, f.Offset)
 }
 
+// Beginning is a connection after a client's first that did not go on where the last one ended.
+type Beginning struct {
+	Client string
+	Time   int64  // of the connect
+	Reason string // what session:ready said, Unsaid if the connection ended before it came
+}
+
+// Unsaid is the Reason of a connection that ended before the server could say why it began anew.
+const Unsaid = "unsaid"
+
 // Report is the judgement.
 type Report struct {
 	Records     int     // in the log, without repeated ids
@@ -79,11 +94,13 @@ type Report struct {
 	Unknown     []Fault // handled, and not in the log
 	Unrecovered int     // connections that began anew after the first
 	Recovered   int     // connections that went on where the last one ended
+	Begun       []Beginning
+	Lies        []Fault // ID holds the reason: session:ready says another thing of the connection than CONNECT did
 }
 
-// OK tells whether nothing was lost, doubled, out of order, foreign or unknown.
+// OK tells whether nothing was lost, doubled, out of order, foreign or unknown, and no connection contradicted itself.
 func (r Report) OK() bool {
-	return len(r.Lost)+len(r.Doubled)+len(r.Disordered)+len(r.Foreign)+len(r.Unknown) == 0
+	return len(r.Lost)+len(r.Doubled)+len(r.Disordered)+len(r.Foreign)+len(r.Unknown)+len(r.Lies) == 0
 }
 
 func (r Report) String() string {
@@ -92,7 +109,7 @@ func (r Report) String() string {
 	for _, list := range []struct {
 		name   string
 		faults []Fault
-	}{{"lost", r.Lost}, {"doubled", r.Doubled}, {"out of order", r.Disordered}, {"foreign", r.Foreign}, {"unknown", r.Unknown}} {
+	}{{"lost", r.Lost}, {"doubled", r.Doubled}, {"out of order", r.Disordered}, {"foreign", r.Foreign}, {"unknown", r.Unknown}, {"contradictory", r.Lies}} {
 		for i, f := range list.faults {
 			if i == 5 {
 				s += fmt.Sprintf("\n  … %d more %s", len(list.faults)-i, list.name)

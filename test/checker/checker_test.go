@@ -61,6 +61,15 @@ func TestCheck(t *testing.T) {
 		"a recovered connection owes all": {
 			[][]Observation{connected, join("a", 0), handled("0-0"), resumed, handled("1-0", "0-3")},
 			Report{Obliged: 4, Handled: 3, Lost: make([]Fault, 1), Recovered: 1}},
+		"a join whose ack was lost may have happened, once the connection is recovered": {
+			[][]Observation{connected, {{Kind: Asked, Room: "a"}}, resumed, handled("1-0"), join("a", 30), handled("0-3")},
+			Report{Obliged: 1, Handled: 2, Recovered: 1}},
+		"a join without an ack brings nothing while the connection lasts": {
+			[][]Observation{connected, {{Kind: Asked, Room: "a"}}, handled("1-0")},
+			Report{Handled: 1, Foreign: make([]Fault, 1)}},
+		"a join without an ack is gone with the session": {
+			[][]Observation{connected, {{Kind: Asked, Room: "a"}}, anew, handled("1-0")},
+			Report{Handled: 1, Foreign: make([]Fault, 1), Unrecovered: 1}},
 		"a connection begun anew owes what follows its join": {
 			[][]Observation{connected, join("a", 0), handled("0-0"), anew, join("a", 30), handled("0-3")},
 			Report{Obliged: 2, Handled: 2, Unrecovered: 1}},
@@ -83,6 +92,25 @@ func TestARepeatedIDIsDeliveredOnce(t *testing.T) {
 	saw := slices.Concat([]Observation{{Kind: Connected}, {Kind: Joined, Room: "a"}}, handled("0-0"))
 	if r := Check(log, []Client{{Observations: saw}}, 100); !r.OK() || r.Records != 1 || r.Obliged != 1 {
 		t.Fatalf("got %v, want one record, delivered", r)
+	}
+}
+
+func TestBeginningsCarryTheirReasons(t *testing.T) {
+	saw := []Observation{
+		{Kind: Connected}, {Kind: Told, Reason: "new"}, {Kind: Disconnected},
+		{Kind: Connected, Recovered: true}, {Kind: Told, Recovered: true, Reason: "resumed"}, {Kind: Disconnected},
+		{Kind: Connected, Time: 3}, {Kind: Told, Reason: "window"}, {Kind: Disconnected},
+		{Kind: Connected, Time: 4}, {Kind: Disconnected},
+		{Kind: Connected, Time: 5},
+	}
+	r := Check(nil, []Client{{Name: "c", Observations: saw}}, 100)
+	want := []Beginning{{"c", 3, "window"}, {"c", 4, Unsaid}, {"c", 5, Unsaid}}
+	if !slices.Equal(r.Begun, want) || r.Unrecovered != 3 || r.Recovered != 1 || !r.OK() {
+		t.Fatalf("got %+v, want %v", r, want)
+	}
+	saw[4].Recovered = false
+	if r := Check(nil, []Client{{Name: "c", Observations: saw}}, 100); len(r.Lies) != 1 || r.OK() {
+		t.Fatalf("got %+v, want one contradiction", r)
 	}
 }
 

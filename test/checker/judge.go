@@ -17,6 +17,10 @@ type judge struct {
 	end    int64
 
 	connected bool
+	recovered bool              // what CONNECT said of this connection
+	untold    *Beginning        // this connection, until session:ready says why it began anew
+	asked     map[string]bool   // rooms whose join has not been acked on this connection
+	possible  map[string]bool   // rooms of this life that may have been joined without an ack
 	rooms     map[string][]span // of this life
 	handled   map[string]bool   // of this life
 	last      map[int]int64     // per partition, the latest offset handled in this life
@@ -27,7 +31,11 @@ func (j *judge) run(observations []Observation) {
 	for _, o := range observations {
 		switch o.Kind {
 		case Connected:
-			j.connect(o.Recovered)
+			j.connect(o)
+		case Told:
+			j.told(o)
+		case Asked:
+			j.asked[o.Room] = true
 		case Joined:
 			j.join(o.Room, o.Time)
 		case Left:
@@ -35,23 +43,31 @@ func (j *judge) run(observations []Observation) {
 		case Handled:
 			j.handle(o.ID)
 		case Disconnected:
+			j.unsaid()
 		}
 	}
+	j.unsaid()
 	j.finish()
 }
 
 func (j *judge) begin() {
 	j.rooms, j.handled, j.last = map[string][]span{}, map[string]bool{}, map[int]int64{}
+	j.asked, j.possible = map[string]bool{}, map[string]bool{}
 }
 
-func (j *judge) connect(recovered bool) {
+func (j *judge) connect(o Observation) {
+	j.unsaid()
+	j.recovered = o.Recovered
 	switch {
 	case !j.connected:
 		j.connected = true
-	case recovered:
+	case o.Recovered:
 		j.report.Recovered++
+		maps.Copy(j.possible, j.asked)
+		clear(j.asked)
 	default:
 		j.report.Unrecovered++
+		j.untold = &Beginning{Client: j.client, Time: o.Time}
 		for room := range j.rooms {
 			j.leave(room)
 		}
@@ -60,7 +76,25 @@ func (j *judge) connect(recovered bool) {
 	}
 }
 
+func (j *judge) told(o Observation) {
+	if o.Recovered != j.recovered {
+		j.report.Lies = append(j.report.Lies, Fault{Client: j.client, ID: o.Reason, Partition: -1, Offset: -1})
+	}
+	if j.untold != nil {
+		j.untold.Reason = o.Reason
+		j.report.Begun = append(j.report.Begun, *j.untold)
+		j.untold = nil
+	}
+}
+
+func (j *judge) unsaid() {
+	if j.untold != nil {
+		j.told(Observation{Reason: Unsaid, Recovered: j.recovered})
+	}
+}
+
 func (j *judge) join(room string, at int64) {
+	delete(j.asked, room)
 	spans := j.rooms[room]
 	if n := len(spans); n > 0 && spans[n-1].upTo == nil {
 		return // it is there already
@@ -101,7 +135,7 @@ func (j *judge) handle(id string) {
 // the ack of its join, except to the rooms of the connect, whose joins a recorder writes down first.
 func (j *judge) everIn(rooms []string) bool {
 	for _, room := range rooms {
-		if len(j.rooms[room]) > 0 {
+		if len(j.rooms[room]) > 0 || j.possible[room] {
 			return true
 		}
 	}
