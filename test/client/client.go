@@ -31,7 +31,11 @@ type Options struct {
 	Auth      map[string]any // of the CONNECT packet: token, pid, offset
 	Header    http.Header    // of every request: Cookie, Origin
 	Transport Transport
-	Handle    func(Event) // runs on the reading goroutine; must not block
+	Connected func(recovered bool) // runs once, on the reading goroutine, when CONNECT is answered; may be nil
+	Handle    func(Event)          // runs on the reading goroutine; must not block
+	Session   *Session             // nil for a client that begins anew each time
+
+	OpenTimeout time.Duration // until the open packet is there, 0 for 20 s; the answer to CONNECT may take for ever
 }
 
 // Event is what the server emitted.
@@ -64,9 +68,11 @@ type Client struct {
 	open openPacket
 	link link
 
-	sid, pid string
-	answered chan error // of CONNECT, buffered
-	done     chan struct{}
+	sid, pid  string
+	recovered bool
+	answered  chan error // of CONNECT, buffered
+	reading   sync.WaitGroup
+	done      chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	err     error
@@ -96,28 +102,40 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 		opts.Handle = func(Event) {}
 	}
 	c := &Client{opts: opts, answered: make(chan error, 1), done: make(chan struct{}), acks: map[int]func([]json.RawMessage){}}
-	var err error
-	if opts.Transport == WebSocket {
-		err = c.dialWebSocket(ctx)
-	} else {
-		err = c.dialPolling(ctx)
+	if opts.OpenTimeout == 0 {
+		c.opts.OpenTimeout = 20 * time.Second
 	}
+	err := c.openTransport(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", opts.URL, err)
 	}
 	if err = c.connect(ctx); err != nil {
 		c.end(err)
+		c.Wait()
 		return nil, fmt.Errorf("connect to %s: %w", opts.URL, err)
 	}
 	return c, nil
 }
 
+func (c *Client) openTransport(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.OpenTimeout)
+	defer cancel()
+	if c.opts.Transport == WebSocket {
+		return c.dialWebSocket(ctx)
+	}
+	return c.dialPolling(ctx)
+}
+
 func (c *Client) connect(ctx context.Context) error {
-	auth, err := json.Marshal(c.opts.Auth)
+	given := c.opts.Auth
+	if c.opts.Session != nil {
+		given = c.opts.Session.auth(given)
+	}
+	auth, err := json.Marshal(given)
 	if err != nil {
 		return err
 	}
-	if c.opts.Auth == nil {
+	if given == nil {
 		auth = nil
 	}
 	if err := c.link.send("40" + string(auth)); err != nil {
@@ -139,11 +157,20 @@ func (c *Client) SID() string { return c.sid }
 // PID returns the session's id, "" if the server gave none.
 func (c *Client) PID() string { return c.pid }
 
+// Recovered tells whether this connection goes on where the Session's last one ended.
+func (c *Client) Recovered() bool { return c.recovered }
+
 // EngineSID returns the id of the Engine.IO session.
 func (c *Client) EngineSID() string { return c.open.SID }
 
 // Done is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Wait returns when the connection has ended and nothing of it will be handled any more.
+func (c *Client) Wait() {
+	<-c.done
+	c.reading.Wait()
+}
 
 // Err tells how it ended; nil while it lasts and after Close.
 func (c *Client) Err() error {

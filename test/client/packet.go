@@ -100,6 +100,12 @@ func (c *Client) dispatch(p *packet) error {
 			return fmt.Errorf("answer to CONNECT: %w", err)
 		}
 		c.sid, c.pid = answer.SID, answer.PID
+		if c.opts.Session != nil {
+			c.recovered = c.opts.Session.connected(answer.PID)
+		}
+		if c.opts.Connected != nil {
+			c.opts.Connected(c.recovered)
+		}
 		c.answered <- nil
 	case '1':
 		return errors.New("disconnected by the server")
@@ -129,6 +135,9 @@ func (c *Client) event(p *packet) error {
 		return fmt.Errorf("an event without a name: %.100q", p.data)
 	}
 	c.opts.Handle(e)
+	if c.opts.Session != nil {
+		c.opts.Session.handled(p, args)
+	}
 	return nil
 }
 

@@ -59,9 +59,9 @@ func (c *Client) dialPolling(ctx context.Context) error {
 		return fmt.Errorf("not an open packet: %.100q", first)
 	}
 	l.url += "&sid=" + c.open.SID
-	go l.poll()
+	c.reading.Go(l.poll)
 	if c.opts.Transport == Upgrade {
-		go l.upgrade()
+		c.reading.Go(l.upgrade)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func (c *Client) dialWebSocket(ctx context.Context) error {
 		return err
 	}
 	c.link = l
-	_ = l.conn.SetReadDeadline(time.Now().Add(writeWithin))
+	_ = l.conn.SetReadDeadline(time.Now().Add(c.opts.OpenTimeout))
 	_, first, err := l.conn.ReadMessage()
 	if err != nil {
 		l.close()
@@ -71,7 +71,7 @@ func (c *Client) dialWebSocket(ctx context.Context) error {
 		l.close()
 		return fmt.Errorf("not an open packet: %.100q", first)
 	}
-	go c.readWebSocket(l)
+	c.reading.Go(func() { c.readWebSocket(l) })
 	return nil
 }
 

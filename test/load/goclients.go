@@ -11,13 +11,32 @@ import (
 	"github.com/edumatrix/interlink/test/client"
 )
 
-// runGo keeps one Go client connected until ctx ends. Like a page it joins its rooms again after a connect.
-func runGo(ctx context.Context, r *recorder, token string) {
-	for ctx.Err() == nil {
-		if err := live(ctx, r, token); err != nil && ctx.Err() == nil {
-			r.fail(err.Error())
+// goClient is one Go client. It does what the stock client does: it keeps its session from one connection to the next,
+// comes back after a delay that grows until a connection is open, and, like a page, joins its rooms when it had to begin
+// anew.
+type goClient struct {
+	r       *recorder
+	token   string
+	plan    Plan
+	session client.Session
+}
+
+// run keeps the client connected until ctx ends.
+func (g *goClient) run(ctx context.Context) {
+	least := g.plan.Backoff
+	if least == 0 {
+		least = time.Second
+	}
+	for tries := 0; ctx.Err() == nil; tries++ {
+		opened, err := g.live(ctx)
+		if err != nil && ctx.Err() == nil {
+			g.r.fail(err.Error())
 		}
-		pause(ctx, time.Second+rand.N(time.Second))
+		if opened {
+			tries = 0
+		}
+		delay := min(least<<min(tries, 3), 5*least)
+		pause(ctx, delay/2+rand.N(delay))
 	}
 }
 
@@ -31,34 +50,38 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // live is one connection, from its connect to its end.
-func live(ctx context.Context, r *recorder, token string) error {
-	dialing, cancel := context.WithTimeout(ctx, time.Minute)
+func (g *goClient) live(ctx context.Context) (opened bool, err error) {
+	dialing, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	connected := make(chan struct{}) // closed when the connect is written down: events wait for it
 	c, err := client.Dial(dialing, client.Options{
-		URL: r.m.url, Transport: r.m.transport, Auth: map[string]any{"token": token},
-		Handle: func(e client.Event) {
-			<-connected
-			handle(r, e)
+		URL: g.r.m.url, Transport: g.r.m.transport, Auth: map[string]any{"token": g.token}, OpenTimeout: g.plan.OpenTimeout,
+		Session: &g.session,
+		Connected: func(recovered bool) {
+			opened = true
+			g.r.add(checker.Observation{Kind: checker.Connected, Time: now(), Recovered: recovered})
 		},
+		Handle: func(e client.Event) { handle(g.r, e) },
 	})
 	if err != nil {
-		close(connected)
-		return err
+		if opened {
+			g.r.add(checker.Observation{Kind: checker.Disconnected, Time: now()})
+		}
+		return opened, err
 	}
-	r.add(checker.Observation{Kind: checker.Connected, Time: now()})
-	close(connected)
-	defer func() { r.add(checker.Observation{Kind: checker.Disconnected, Time: now()}) }()
-	if err := joinAll(ctx, c, r); err != nil {
+	defer func() {
+		c.Wait()
+		g.r.add(checker.Observation{Kind: checker.Disconnected, Time: now()})
+	}()
+	if err := joinAll(ctx, c, g.r); err != nil {
 		c.Cut()
-		return err
+		return true, err
 	}
 	select {
 	case <-c.Done():
-		return c.Err()
+		return true, c.Err()
 	case <-ctx.Done():
 		c.Close()
-		return nil
+		return true, nil
 	}
 }
 
@@ -70,6 +93,13 @@ func handle(r *recorder, e client.Event) {
 			r.add(checker.Observation{Kind: checker.Handled, Time: now(), ID: meta.ID})
 		}
 	case "session:ready":
+		var data struct {
+			Recovered bool
+			Reason    string
+		}
+		if json.Unmarshal(e.Args[0], &data) == nil {
+			r.add(checker.Observation{Kind: checker.Told, Time: now(), Recovered: data.Recovered, Reason: data.Reason})
+		}
 		r.add(checker.Observation{Kind: checker.Joined, Time: now(), Room: "user:" + r.m.user})
 	case "room:evicted":
 		var data struct{ Room string }
@@ -79,8 +109,9 @@ func handle(r *recorder, e client.Event) {
 	}
 }
 
+// joinAll joins what the client is not in: everything after a connect that began anew, what was not acked after a recovery.
 func joinAll(ctx context.Context, c *client.Client, r *recorder) error {
-	for _, room := range r.m.rooms {
+	for _, room := range r.missing() {
 		for {
 			answer, err := join(ctx, c, r, room)
 			if err != nil {
@@ -101,6 +132,7 @@ func joinAll(ctx context.Context, c *client.Client, r *recorder) error {
 // join writes the join down where the ack is read: the events behind it must come later in the history.
 func join(ctx context.Context, c *client.Client, r *recorder, room string) (client.Answer, error) {
 	answers := make(chan client.Answer, 1)
+	r.add(checker.Observation{Kind: checker.Asked, Time: now(), Room: room})
 	err := c.Acked(func(args []json.RawMessage) {
 		answer, err := client.ReadAnswer(args)
 		if err == nil && answer.OK {

@@ -2,8 +2,10 @@ package load
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/edumatrix/interlink/test/client"
+	"github.com/edumatrix/interlink/test/harness"
 )
 
 // Target is the system under load.
@@ -22,6 +24,20 @@ type Target struct {
 	User, Password string
 }
 
+// TargetOf is a running system. Clients connect to urls, or to its gateways in turn if there are none.
+func TargetOf(s *harness.System, urls ...string) Target {
+	t := Target{Root: s.Root, Logs: s.Artifacts, URLs: urls, Brokers: s.Kafka.Brokers, Topic: "interlink.events", Key: harness.APIKey}
+	for _, g := range s.Gateways {
+		if len(urls) == 0 {
+			t.URLs = append(t.URLs, "http://"+g.Public)
+		}
+	}
+	for _, r := range s.Routers {
+		t.Emit = append(t.Emit, "http://"+r.HTTP)
+	}
+	return t
+}
+
 // Plan is the size and the shape of the load.
 type Plan struct {
 	Name           string // begins every user's name and every record's id
@@ -32,6 +48,8 @@ type Plan struct {
 	Rate           int  // records a second, Kafka and HTTP together
 	WebSocketOnly  bool // else a third each: WebSocket, polling, polling and an upgrade
 	Token          func(user string, rooms ...string) string
+	Backoff        time.Duration // least delay before a client connects again, 0 for 1 s; it grows to five times as much
+	OpenTimeout    time.Duration // until a server has opened a connection, 0 for 20 s as in the stock client
 }
 
 // member is one client of the plan.

@@ -44,12 +44,15 @@ func (r *recorder) fail(what string) {
 	r.fails = append(r.fails, what)
 }
 
-// joined tells whether the client is in all rooms of its plan.
-func (r *recorder) joined() bool {
+// missing returns the rooms of the client's plan that it is not in.
+func (r *recorder) missing() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !slices.ContainsFunc(r.m.rooms, func(room string) bool { return !r.ready[room] })
+	return slices.DeleteFunc(slices.Clone(r.m.rooms), func(room string) bool { return r.ready[room] })
 }
+
+// joined tells whether the client is in all rooms of its plan.
+func (r *recorder) joined() bool { return len(r.missing()) == 0 }
 
 func (r *recorder) history() checker.Client {
 	r.mu.Lock()

@@ -44,7 +44,7 @@ func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
 		for k := i; k < len(js); k += plan.Workers {
 			share = append(share, js[k])
 		}
-		w, err := startClients(target, fmt.Sprintf("%s-clients-%d", plan.Name, i), share, plan.Token)
+		w, err := startClients(target, fmt.Sprintf("%s-clients-%d", plan.Name, i), share, plan)
 		if err != nil {
 			return r, err
 		}
@@ -53,7 +53,8 @@ func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
 	for i, rec := range r.recorders[plan.JS:] {
 		r.wg.Go(func() {
 			pause(life, time.Duration(i)*rampEvery)
-			runGo(life, rec, plan.Token(rec.m.user, rec.m.rooms...))
+			g := &goClient{r: rec, token: plan.Token(rec.m.user, rec.m.rooms...), plan: plan}
+			g.run(life)
 		})
 	}
 	return r, r.WaitJoined(ctx, nil)
@@ -148,6 +149,7 @@ func (r *Run) Settle(ctx context.Context) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
+	log = slices.DeleteFunc(log, func(rec checker.Record) bool { return !strings.HasPrefix(rec.ID, r.plan.Name+"-") })
 	end := now()
 	var report checker.Report
 	waiting, cancel := context.WithTimeout(ctx, time.Minute)

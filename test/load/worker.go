@@ -96,12 +96,13 @@ func jsTransports(t client.Transport) []string {
 }
 
 // startClients starts a worker with some of the official clients.
-func startClients(t Target, name string, members []*recorder, token func(string, ...string) string) (*worker, error) {
+func startClients(t Target, name string, members []*recorder, plan Plan) (*worker, error) {
 	clients := make([]jsClient, len(members))
 	for i, r := range members {
-		clients[i] = jsClient{URL: r.m.url, Token: token(r.m.user, r.m.rooms...), Transports: jsTransports(r.m.transport), Rooms: r.m.rooms}
+		clients[i] = jsClient{URL: r.m.url, Token: plan.Token(r.m.user, r.m.rooms...), Transports: jsTransports(r.m.transport), Rooms: r.m.rooms}
 	}
-	return startWorker(t, name, "clients.js", map[string]any{"clients": clients}, func(line string) {
+	order := map[string]any{"clients": clients, "backoff": plan.Backoff.Milliseconds(), "openTimeout": plan.OpenTimeout.Milliseconds()}
+	return startWorker(t, name, "clients.js", order, func(line string) {
 		fields := strings.Fields(line)
 		if len(fields) < 4 {
 			return
@@ -119,6 +120,10 @@ func observe(r *recorder, fields []string) {
 	switch what := fields[3]; fields[0] {
 	case "c":
 		r.add(checker.Observation{Kind: checker.Connected, Time: at, Recovered: what == "1"})
+	case "r":
+		r.add(checker.Observation{Kind: checker.Told, Time: at, Reason: what, Recovered: len(fields) > 4 && fields[4] == "1"})
+	case "a":
+		r.add(checker.Observation{Kind: checker.Asked, Time: at, Room: what})
 	case "j":
 		r.add(checker.Observation{Kind: checker.Joined, Time: at, Room: what})
 	case "e":

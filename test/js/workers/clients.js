@@ -1,8 +1,9 @@
 // Official clients that report what they see. One line of JSON on stdin says what to do:
-//   {url, urls?, clients: [{name, token, transports, rooms}], client?: "4.8" | "4.0"}
+//   {clients: [{url, token, transports, rooms, auth?}], backoff?, openTimeout?}   milliseconds
 // One line a thing on stdout, fields separated by spaces, times in epoch milliseconds:
 //   c CLIENT TIME RECOVERED        connected (RECOVERED 0 or 1)
-//   r CLIENT TIME REASON           session:ready
+//   r CLIENT TIME REASON RECOVERED session:ready
+//   a CLIENT TIME ROOM             asks to join
 //   j CLIENT TIME ROOM             in a room, by its ack (the own room: by session:ready)
 //   x CLIENT TIME ROOM CODE        a join was refused; asked again after a second
 //   e CLIENT TIME ID               an event was handled
@@ -23,27 +24,36 @@ setInterval(flush, 20);
 
 const sockets = [];
 
-function run(i, { url, token, transports, rooms, auth }) {
-  const socket = open(url, { token, transports, auth });
+function run(i, { url, token, transports, rooms, auth }, more) {
+  const socket = open(url, { token, transports, auth, ...more });
+  const inside = new Set();
   sockets.push(socket);
-  const join = (room) => {
-    if (!socket.connected) return;
+  const join = (room, connection) => {
+    if (!socket.connected || connection !== socket.io.engine.id) return;
+    say("a", i, Date.now(), room);
     socket.emit("room:join", room, (answer) => {
-      if (answer.ok) return say("j", i, Date.now(), room);
+      if (answer.ok) {
+        inside.add(room);
+        return say("j", i, Date.now(), room);
+      }
       say("x", i, Date.now(), room, answer.error.code);
-      setTimeout(join, 1000, room);
+      setTimeout(join, 1000, room, connection);
     });
   };
   socket.on("connect", () => {
     say("c", i, Date.now(), socket.recovered ? 1 : 0);
-    if (!socket.recovered) rooms.forEach(join);
+    if (!socket.recovered) inside.clear();
+    rooms.filter((room) => !inside.has(room)).forEach((room) => join(room, socket.io.engine.id));
   });
   socket.on("session:ready", (data) => {
-    say("r", i, Date.now(), data.reason);
+    say("r", i, Date.now(), data.reason, data.recovered ? 1 : 0);
     say("j", i, Date.now(), `user:${data.userId}`);
   });
   socket.on("message:new", (data, meta) => say("e", i, Date.now(), meta.id));
-  socket.on("room:evicted", (data) => say("v", i, Date.now(), data.room));
+  socket.on("room:evicted", (data) => {
+    inside.delete(data.room);
+    say("v", i, Date.now(), data.room);
+  });
   socket.on("disconnect", (reason) => say("d", i, Date.now(), reason.replaceAll(" ", "-")));
   socket.on("connect_error", (error) => say("f", i, Date.now(), error.message.replaceAll(" ", "-")));
 }
@@ -54,7 +64,11 @@ lines.on("line", (line) => {
   if (begun || line === "stop") return stop();
   begun = true;
   const plan = JSON.parse(line);
-  plan.clients.forEach((client, i) => run(i, { url: plan.url, ...client }));
+  const more = {
+    ...(plan.backoff ? { reconnectionDelay: plan.backoff, reconnectionDelayMax: 5 * plan.backoff } : {}),
+    ...(plan.openTimeout ? { timeout: plan.openTimeout } : {}),
+  };
+  plan.clients.forEach((client, i) => run(i, client, more));
 });
 lines.on("close", stop);
 
