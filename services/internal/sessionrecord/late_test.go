@@ -65,7 +65,7 @@ func TestAWriteThatComesLateUndoesNothing(t *testing.T) {
 			for len(stack) > 0 {
 				l := stack[len(stack)-1]
 				stack = stack[:len(stack)-1]
-				k := fmt.Sprintf("%+v %+v", l.stored, l)
+				k := fmt.Sprintf("%+v %d %d %d %t %+v", l.stored, l.joined, l.acked, l.version, l.whole, l.flying)
 				if seen[k] {
 					continue
 				}

@@ -9,8 +9,8 @@ type Writer struct {
 	record Record   // identity, start and extra; Era is that of the next write
 	rooms  []string // in the order of their joins
 
-	rewrite bool // the next write is whole whatever is stored
-	written bool // the store has acknowledged the last write, whose version, era and run follow
+	rewrite bool   // the next write is whole whatever is stored
+	written bool   // the store has acknowledged the last write, whose version, era and run follow
 	version uint64 // the highest that a write so far may have had
 	era     uint64
 	run     string

@@ -73,19 +73,19 @@ func TestTheRemovalOfAUserWhoIsAboutToJoinHolds(t *testing.T) {
 }
 
 func TestWhatIsNoLongerKnownOfRemovalsIsDenied(t *testing.T) {
-	e := newEvictions()
+	e := newEvictions(time.Minute)
 	now := time.Unix(0, 0)
 	e.add("r:1", "a", removal{change: 1, partition: 2, offset: 10}, now)
 	e.add("r:1", "a", removal{change: 2, partition: 2, offset: 20}, now.Add(time.Minute))
-	asked := func(user string, change uint64) bool { return e.since("r:1", user, Request{Asked: change}) }
+	asked := func(user string, change uint64) bool { return e.since("r:1", user, &Request{Asked: change}) }
 	from := func(user string, offset int64) bool {
-		return e.since("r:1", user, Request{From: []int64{0, 0, offset}})
+		return e.since("r:1", user, &Request{From: []int64{0, 0, offset}})
 	}
 	if !asked("a", 1) || asked("a", 2) || asked("b", 0) || !from("a", 20) || from("a", 21) || from("b", 5) {
 		t.Error("wrong answer while everything is known")
 	}
-	e.prune(now.Add(evictionsKept + time.Second))
-	if !asked("b", 0) || asked("b", 1) || !asked("a", 1) || !from("b", 10) || from("b", 11) || !e.since("r:1", "b", Request{From: []int64{0}}) {
+	e.prune(now.Add(time.Minute + time.Second))
+	if !asked("b", 0) || asked("b", 1) || !asked("a", 1) || !from("b", 10) || from("b", 11) || !e.since("r:1", "b", &Request{From: []int64{0}}) {
 		t.Error("wrong answer after the first was forgotten")
 	}
 	e.prune(now.Add(time.Hour))

@@ -108,7 +108,7 @@ func Note(name string, data []byte, timeMs int64, cursor []byte) *engine.Frame {
 func (h *Hub) Replay(r *recovery.Replay, out Outcome) []*engine.Frame {
 	signer := h.signers.Get().(*cursor.Signer)
 	defer h.signers.Put(signer)
-	now, base := h.options.Now().UnixMilli(), &cursor.Base{Epoch: out.Epoch}
+	now, base := h.options.Now().UnixMilli(), &cursor.Base{Epoch: out.Epoch, Life: h.options.Life}
 	var frames []*engine.Frame
 	for next, at := r.Next(); next != nil; next, at = r.Next() {
 		record := fromProto(next)

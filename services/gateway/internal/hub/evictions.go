@@ -9,6 +9,7 @@ import (
 // evictions remembers who was removed from where, for joins whose permission is older than that. It belongs to the
 // sequencer, is bounded in time and number, and denies what it no longer knows.
 type evictions struct {
+	kept  time.Duration
 	last  map[evicted]removal
 	order []evictedAt
 	floor uint64           // changes up to here are forgotten
@@ -34,12 +35,12 @@ type evictedAt struct {
 }
 
 const (
-	evictionsKept = 2 * time.Minute // far above the time that asking, joining and moving take
-	evictionsMax  = 1 << 17
+	evictionsSlack = time.Minute // beyond the window: far above the time that asking, joining and moving take
+	evictionsMax   = 1 << 17
 )
 
-func newEvictions() evictions {
-	return evictions{last: make(map[evicted]removal), below: make(map[uint32]int64)}
+func newEvictions(kept time.Duration) evictions {
+	return evictions{kept: kept, last: make(map[evicted]removal), below: make(map[uint32]int64)}
 }
 
 func (e *evictions) add(r room.Room, user string, at removal, now time.Time) {
@@ -49,9 +50,9 @@ func (e *evictions) add(r room.Room, user string, at removal, now time.Time) {
 }
 
 // since reports whether the user was, or may have been, removed from the room after what the request rests on.
-func (e *evictions) since(r room.Room, user string, request Request) bool {
+func (e *evictions) since(r room.Room, user string, request *Request) bool {
 	last, known := e.last[evicted{room: r, user: user}]
-	if request.From == nil {
+	if request.From == nil || request.Fresh[r] {
 		return request.Asked < e.floor || known && last.change > request.Asked
 	}
 	for p, offset := range e.below {
@@ -63,7 +64,7 @@ func (e *evictions) since(r room.Room, user string, request Request) bool {
 }
 
 func (e *evictions) prune(now time.Time) {
-	for len(e.order) > 0 && (len(e.order) > evictionsMax || now.Sub(e.order[0].at) > evictionsKept) {
+	for len(e.order) > 0 && (len(e.order) > evictionsMax || now.Sub(e.order[0].at) > e.kept) {
 		old := e.order[0]
 		e.order = e.order[1:]
 		if e.last[old.evicted] == old.removal {

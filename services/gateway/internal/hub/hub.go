@@ -28,8 +28,10 @@ type Metrics struct {
 type Options struct {
 	Shards  []Shard       // by index
 	Keys    [][]byte      // cursors are signed with the first
+	Life    uint64        // of this gateway, as its cursors say
+	Window  time.Duration // for which clients may come back with a cursor, default 2 min
 	Bases   Bases         // nil: cursors carry the whole vector
-	BaseTTL time.Duration // how long a base is kept, default 10 min
+	BaseTTL time.Duration // how long a base is kept, default 10 min or five windows
 	// HoldBytes bounds what is kept back for one socket that is being brought up to date, default 512 KiB.
 	HoldBytes int
 	Random    func() uint64 // ids of bases; must not repeat
@@ -105,8 +107,11 @@ func New(o Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Window == 0 {
+		o.Window = 2 * time.Minute
+	}
 	if o.BaseTTL == 0 {
-		o.BaseTTL = 10 * time.Minute
+		o.BaseTTL = max(10*time.Minute, 5*o.Window)
 	}
 	if o.HoldBytes == 0 {
 		o.HoldBytes = 512 << 10
@@ -125,10 +130,10 @@ func New(o Options) (*Hub, error) {
 		joins:   make(map[placement.Token]*join),
 		counts:  make(map[uint64]uint32),
 		revoked: make(map[string]int64),
-		evicted: newEvictions(),
+		evicted: newEvictions(o.Window + evictionsSlack),
 		parts:   make([]bool, len(o.Shards)),
 	}
-	h.pens.signer = signer
+	h.pens.signer, h.pens.life = signer, o.Life
 	h.signers.New = func() any {
 		s, _ := cursor.NewSigner(o.Keys) // made once already
 		return s
@@ -207,7 +212,7 @@ func (h *Hub) settle() {
 	for _, token := range h.core.Expired() {
 		if j := h.joins[token]; j != nil {
 			delete(h.joins, token)
-			h.fail(j)
+			h.fail(j, ErrUnavailable)
 		}
 	}
 }

@@ -16,6 +16,7 @@ var (
 	ErrUnavailable = errors.New("hub: the routers did not confirm the rooms in time")
 	ErrRevoked     = errors.New("hub: the user's token was revoked")
 	ErrGone        = errors.New("hub: the socket has gone")
+	ErrEpoch       = errors.New("hub: the position is of another topic")
 )
 
 // Grant is a room and what a member may do there.
@@ -28,10 +29,12 @@ type Grant struct {
 // Request is a join of several rooms, which takes effect at one position.
 type Request struct {
 	Grants []Grant
-	Asked  uint64  // Changes() before the permissions were asked for
-	From   []int64 // instead of Asked, if not nil: the position at which the member was in the rooms
-	Hold   bool    // keep back what is sent to the rooms until Member.Release
-	Reach  []int64 // not nil: wait until the position has come as far
+	Asked  uint64             // Changes() before the permissions were asked for
+	From   []int64            // instead of Asked, if not nil: the position at which the member was in the rooms, but for those of
+	Fresh  map[room.Room]bool // which Asked holds
+	Epoch  uint64             // of the topic that From and Reach are positions of, 0: not known
+	Hold   bool               // keep back what is sent to the rooms until Member.Release
+	Reach  []int64            // not nil: wait until the position has come as far
 }
 
 // Outcome is what became of a request.
@@ -73,6 +76,10 @@ func (h *Hub) Join(m *Member, r Request, done func(Outcome)) {
 const reachWithin = 5 * time.Second
 
 func (h *Hub) join(j *join) {
+	if h.pens.offsets != nil && j.request.Epoch != 0 && j.request.Epoch != h.pens.epoch {
+		h.fail(j, ErrEpoch)
+		return
+	}
 	if !h.reached(j.request.Reach) {
 		h.reaching = append(h.reaching, j)
 		return
@@ -96,7 +103,7 @@ func (h *Hub) reach() {
 	h.reaching = nil
 	for _, j := range waiting {
 		if !h.reached(j.request.Reach) && !h.now.Before(j.until) {
-			h.fail(j)
+			h.fail(j, ErrUnavailable)
 			continue
 		}
 		h.join(j)
@@ -106,6 +113,9 @@ func (h *Hub) reach() {
 // start lets a join take effect at the present position.
 func (h *Hub) start(j *join) {
 	m, out := j.member, Outcome{}
+	if j.request.Epoch != 0 && j.request.Epoch != h.pens.epoch {
+		out.Err = ErrEpoch
+	}
 	if before, known := h.revoked[m.User]; known && m.issued.Load() < before {
 		out.Err = ErrRevoked
 	}
@@ -114,7 +124,7 @@ func (h *Hub) start(j *join) {
 		switch {
 		case out.Err != nil:
 			h.core.Leave(h.now, j.hashes[i])
-		case h.evicted.since(g.Room, m.User, j.request):
+		case h.evicted.since(g.Room, m.User, &j.request):
 			out.Denied = append(out.Denied, g.Room)
 			h.core.Leave(h.now, j.hashes[i])
 		default:
@@ -152,8 +162,8 @@ func (t *table) joined(j *join, grants []Grant, out Outcome) {
 	j.done(out)
 }
 
-func (h *Hub) fail(j *join) {
-	h.hand(j.member.table.index, item{run: func(*table) { j.done(Outcome{Err: ErrUnavailable}) }})
+func (h *Hub) fail(j *join, err error) {
+	h.hand(j.member.table.index, item{run: func(*table) { j.done(Outcome{Err: err}) }})
 }
 
 // left gives back rooms that sockets of a shard have left. Any goroutine.

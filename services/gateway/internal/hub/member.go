@@ -17,6 +17,7 @@ const (
 	Revoked      End = iota + 1 // its token is void
 	Disconnected                // user.disconnect
 	Restarted                   // the topic is another one: positions mean nothing any more
+	Displaced                   // its session goes on with another socket
 )
 
 // Conn is a socket as the hub sees it. All is called on the socket's shard.
@@ -147,38 +148,52 @@ func (m *Member) grow(n int) {
 
 // Hold keeps back what is sent to a member's rooms while it is being brought up to date.
 type Hold struct {
-	frames []*engine.Frame
-	bytes  int
-	limit  int
-	over   bool
+	items []heldItem
+	bytes int
+	limit int
+	over  bool
 }
 
-func (h *Hold) add(f *engine.Frame) {
+// heldItem is one event that is kept back, with its room or rooms.
+type heldItem struct {
+	frame *engine.Frame
+	room  string
+	rooms []string
+}
+
+func (h *Hold) add(it *item) {
 	if h.over {
 		return
 	}
-	if h.bytes += f.Len(); h.bytes > h.limit {
-		h.over, h.frames = true, nil
+	if h.bytes += it.frame.Len(); h.bytes > h.limit {
+		h.over, h.items = true, nil
 		return
 	}
-	h.frames = append(h.frames, f)
+	h.items = append(h.items, heldItem{frame: it.frame, room: it.room, rooms: it.rooms})
 }
 
-// Release ends the member's hold and returns what was kept back, in order. Over means that it was more than the limit
-// and is lost: the socket must not go on. To be called on the shard's goroutine; what comes later goes to the socket.
-func (m *Member) Release() (frames []*engine.Frame, over bool) {
+// Release ends the member's hold and returns what was kept back, in order, but for what was only for rooms that it must
+// not be shown. Over means that it was more than the limit and is lost: the socket must not go on. To be called on the
+// shard's goroutine; what comes later goes to the socket.
+func (m *Member) Release(without ...room.Room) (frames []*engine.Frame, over bool) {
 	h := m.hold
 	m.hold = nil
 	if h == nil {
 		return nil, false
 	}
-	return h.frames, h.over
+	frames = make([]*engine.Frame, 0, len(h.items))
+	for i := range h.items {
+		if it := &h.items[i]; !it.hidden(m, without) {
+			frames = append(frames, it.frame)
+		}
+	}
+	return frames, h.over
 }
 
 func (m *Member) deliver(it *item) {
 	if m.hold != nil {
 		if it.durable {
-			m.hold.add(it.frame)
+			m.hold.add(it)
 		}
 		return
 	}

@@ -154,6 +154,8 @@ func (h *Hub) handle(s *Stream, m *deliveryv1.AttachRequest) {
 		for _, b := range kind.Push.Records {
 			h.push(b)
 		}
+	case *deliveryv1.AttachRequest_Gone:
+		h.expired(s, kind.Gone)
 	case *deliveryv1.AttachRequest_Revocations:
 		h.revocations(kind.Revocations.Revocations)
 	}
