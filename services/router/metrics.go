@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/edumatrix/interlink/services/router/internal/inbox"
 )
 
 // metrics of the router. Every label comes from a closed set.
@@ -16,6 +18,7 @@ type metrics struct {
 	rangeBytes  prometheus.Counter
 	pushDropped prometheus.Counter
 	emit        *prometheus.HistogramVec
+	inbox       *prometheus.CounterVec
 }
 
 const metricsPrefix = "interlink_router_"
@@ -34,6 +37,7 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 		records:     counters("records_total", "Records read from Kafka, by what became of them.", "result"),
 		deadLetters: counters("dead_letters_total", "Records that could not be read, by reason.", "reason"),
 		replays:     counters("replays_total", "Replays served, by result.", "result"),
+		inbox:       counters("inbox_total", "Queued events brought to inboxes, one per user, by what became of them.", "result"),
 		gateways:    prometheus.NewGauge(prometheus.GaugeOpts{Name: metricsPrefix + "gateways", Help: "Gateways with an answered Attach stream."}),
 		rangeBytes:  counter("range_bytes_total", "Bytes of records pushed to gateways in ranges."),
 		pushDropped: counter("push_dropped_total", "Ephemeral records dropped because a gateway could not keep up."),
@@ -43,7 +47,8 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 	logBytes := func() int64 { _, b, _ := r.held.State(); return b }
 	lag := func() int64 { _, _, l := r.held.State(); return l }
 	var errs []error
-	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.emit,
+	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.emit, m.inbox,
+		state("inbox_lag_records", "Records of the assigned partitions that have not been looked through for queued events.", r.inboxLag),
 		state("log_bytes", "Bytes that the partition logs hold.", logBytes), state("lag_records", "Records of the assigned partitions that have not been read yet.", lag)} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -52,4 +57,15 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 
 func (m *metrics) observeEmit(result string, took time.Duration) {
 	m.emit.WithLabelValues(result).Observe(took.Seconds())
+}
+
+func (m *metrics) observeInbox(result inbox.Result, n int) {
+	m.inbox.WithLabelValues(string(result)).Add(float64(n))
+}
+
+func (r *Router) inboxLag() int64 {
+	if now := r.running.Load(); now != nil && now.feeder != nil {
+		return now.feeder.Lag()
+	}
+	return 0
 }

@@ -45,6 +45,9 @@ type Options struct {
 	Window         time.Duration // default 2 min
 	LogBytes       int64         // per partition, default 64 MiB
 	SessionTimeout time.Duration // of the Kafka group, default 6 s
+	InboxTTL       time.Duration // of an entry of an inbox, default 168 h: no older event is brought to one
+	TopicCheck     time.Duration // between two looks at what the topic is, default 5 s
+	TopicConfirm   time.Duration // a discontinuity is one if it is still there after this, default 5 s
 	EmitTimeout    time.Duration // how long an emit may wait for Kafka, default 10 s
 	MaxInFlight    int64         // bytes being written to Kafka, default 32 MiB
 
@@ -60,6 +63,9 @@ func (o *Options) defaults() {
 	set(&o.Window, 2*time.Minute)
 	set(&o.LogBytes, 64<<20)
 	set(&o.SessionTimeout, 6*time.Second)
+	set(&o.InboxTTL, 168*time.Hour)
+	set(&o.TopicCheck, 5*time.Second)
+	set(&o.TopicConfirm, 5*time.Second)
 	set(&o.EmitTimeout, 10*time.Second)
 	set(&o.MaxInFlight, 32<<20)
 	if o.Logger == nil {
@@ -87,8 +93,12 @@ const (
 	topicRevocations = "revocations"
 )
 
-// groupName is the consumer group that delivers.
-const groupName = "-router"
+// Names of consumer groups, without prefix.
+const (
+	groupRouter = "-router" // delivers
+	groupInbox  = "-inbox"  // brings queued events to inboxes
+	groupEpoch  = "-epoch"  // consumes nothing: its offsets say which partitions have lost their end
+)
 
 func (o *Options) topic(name string) string { return o.TopicPrefix + "." + name }
 

@@ -26,8 +26,10 @@ type publisher struct {
 	recent *partitionlog.IDs
 }
 
+const recentIDs = 1 << 18
+
 func newPublisher(r *Router) *publisher {
-	return &publisher{r: r, recent: partitionlog.NewIDs(1 << 18)}
+	return &publisher{r: r, recent: partitionlog.NewIDs(recentIDs)}
 }
 
 // run lets the memory of what was published age.
@@ -126,6 +128,13 @@ func (p *publisher) known(id string, partition int) (int64, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.recent.Find(recentID(id, partition))
+}
+
+// forget is for another incarnation of the topic, where nothing has been published yet.
+func (p *publisher) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recent = partitionlog.NewIDs(recentIDs)
 }
 
 func (p *publisher) remember(id string, partition int, offset int64) {

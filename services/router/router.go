@@ -20,11 +20,12 @@ import (
 	replayv1 "github.com/edumatrix/interlink/proto/replay/v1"
 	"github.com/edumatrix/interlink/services/internal/apikey"
 	"github.com/edumatrix/interlink/services/router/internal/attach"
-	"github.com/edumatrix/interlink/services/router/internal/consumer"
 	"github.com/edumatrix/interlink/services/router/internal/deadletter"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
 	"github.com/edumatrix/interlink/services/router/internal/history"
 	"github.com/edumatrix/interlink/services/router/internal/httpapi"
+	"github.com/edumatrix/interlink/services/router/internal/inbox"
+	"github.com/edumatrix/interlink/services/router/internal/incarnation"
 	"github.com/edumatrix/interlink/services/router/internal/kafkaconn"
 	"github.com/edumatrix/interlink/services/router/internal/partitions"
 	"github.com/edumatrix/interlink/services/router/internal/producer"
@@ -42,6 +43,7 @@ type Router struct {
 	history  *history.Reader
 	publish  *publisher
 	forget   *forgetter
+	topic    *incarnation.Watcher
 	metrics  *metrics
 	handler  http.Handler
 
@@ -49,10 +51,12 @@ type Router struct {
 	trouble atomic.Pointer[string] // why Run has not come further
 }
 
-// running is what exists once the topics are known.
+// running is what exists once the topics are known, for one incarnation of the events topic.
 type running struct {
 	partitions int
+	epoch      string
 	fleet      *attach.Fleet
+	feeder     *inbox.Feeder // nil without presence
 	revoked    *revocations.Register
 }
 
@@ -65,6 +69,8 @@ func New(o Options) (*Router, error) {
 		return nil, fmt.Errorf("router: %w", err)
 	}
 	r := &Router{opts: o, cluster: cluster, forget: newForgetter(o.Presence, o.Logger)}
+	r.topic = incarnation.New(incarnation.Options{Kafka: cluster, Topic: o.topic(topicEvents), Group: o.TopicPrefix + groupEpoch,
+		Every: o.TopicCheck, Confirm: o.TopicConfirm, Logger: o.Logger})
 	if r.metrics, err = newMetrics(o.Registry, r); err != nil {
 		return nil, fmt.Errorf("router: metrics: %w", err)
 	}
@@ -101,69 +107,6 @@ func (r *Router) Run(ctx context.Context) error {
 		return fmt.Errorf("router: %w", err)
 	}
 	return nil
-}
-
-// deliver waits for Kafka and then runs everything that reads or writes it.
-func (r *Router) deliver(ctx context.Context) error {
-	topic, revocationPartitions, err := r.prepare(ctx)
-	if err != nil || ctx.Err() != nil {
-		return err
-	}
-	revoked := revocations.New(revocations.Options{Cluster: r.cluster, Topic: r.opts.topic(topicRevocations),
-		Partitions: revocationPartitions, Appender: burier{r}, Logger: r.opts.Logger})
-	fleet := attach.New(attach.Options{
-		Identity: attach.Identity{Router: r.opts.ID, ReplayAddr: r.opts.ReplayAddr, Topic: r.opts.topic(topicEvents),
-			Epoch: topic.Epoch, Partitions: topic.Partitions},
-		Targets: r.opts.Gateways, Source: r.held, History: pastForFleet{r.history}, Revocations: revoked,
-		Observer: observer{r}, Logger: r.opts.Logger, DialOptions: r.opts.DialOptions,
-	})
-	r.running.Store(&running{partitions: topic.Partitions, fleet: fleet, revoked: revoked})
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.held.Run(ctx) })
-	g.Go(func() error { return r.letters.Run(ctx) })
-	g.Go(func() error { return r.publish.run(ctx) })
-	g.Go(func() error { return r.forget.run(ctx) })
-	g.Go(func() error { return revoked.Run(ctx) })
-	g.Go(func() error { return fleet.Run(ctx) })
-	g.Go(func() error {
-		return consumer.New(consumer.Options{Cluster: r.cluster, Group: r.opts.TopicPrefix + groupName, Topic: r.opts.topic(topicEvents),
-			SessionTimeout: r.opts.SessionTimeout, Handler: r.held, Logger: r.opts.Logger}).Run(ctx)
-	})
-	return g.Wait()
-}
-
-const prepareAgain = 2 * time.Second
-
-// prepare makes sure of the topics, however long Kafka takes to answer.
-func (r *Router) prepare(ctx context.Context) (events kafkaconn.Described, revocationPartitions int, err error) {
-	for {
-		events, revocationPartitions, err = r.prepareOnce(ctx)
-		if err == nil || ctx.Err() != nil || kafkaconn.Definite(err) {
-			return events, revocationPartitions, err
-		}
-		sentence := err.Error()
-		r.trouble.Store(&sentence)
-		r.opts.Logger.WarnContext(ctx, "kafka can't be used yet, trying again", "error", err)
-		select {
-		case <-ctx.Done():
-			return events, 0, nil
-		case <-time.After(prepareAgain):
-		}
-	}
-}
-
-func (r *Router) prepareOnce(ctx context.Context) (kafkaconn.Described, int, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := r.cluster.Prepare(ctx, r.opts.topics(), r.opts.CreateTopics); err != nil {
-		return kafkaconn.Described{}, 0, err
-	}
-	revoked, err := r.cluster.Describe(ctx, r.opts.topic(topicRevocations))
-	if err != nil {
-		return kafkaconn.Described{}, 0, err
-	}
-	events, err := r.cluster.Describe(ctx, r.opts.topic(topicEvents))
-	return events, revoked.Partitions, err
 }
 
 // Ready is nil when the group was joined, every assigned partition's log is complete and all revocations were read.

@@ -78,6 +78,9 @@ type Options struct {
 	Window      int64             // bytes of ranges a gateway may have unapplied, default 8 MiB
 	Every       time.Duration     // between empty ranges, default 250 ms
 	CatchUps    int               // reads of Kafka at once for gateways behind the logs, default 4
+	// Beyond, if not nil, hears that a gateway has come further in a partition than its log reaches, for longer than a
+	// moment. It must not block.
+	Beyond func(partition int, offset int64)
 }
 
 func (o *Options) defaults() {
@@ -89,6 +92,9 @@ func (o *Options) defaults() {
 	}
 	if o.CatchUps <= 0 {
 		o.CatchUps = 4
+	}
+	if o.Beyond == nil {
+		o.Beyond = func(int, int64) {}
 	}
 }
 

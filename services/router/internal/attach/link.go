@@ -233,6 +233,16 @@ func (o *sender) round(in *inbox) (more bool, err error) {
 			return false, err
 		}
 	}
+	for _, gone := range o.session.gone {
+		if err := o.watch.send(o.client, &deliveryv1.AttachRequest{Kind: &deliveryv1.AttachRequest_Gone{Gone: gone}}); err != nil {
+			return false, err
+		}
+	}
+	o.session.gone = nil
+	for partition, offset := range o.session.beyond {
+		opts.Beyond(partition, offset)
+	}
+	o.session.beyond = nil
 	if err := o.push(); err != nil {
 		return false, err
 	}

@@ -32,8 +32,10 @@ type session struct {
 	confirm  bool                // a number was applied and no range has told so yet
 	told     time.Time           // when the last full round of ranges went out
 	parts    map[int]*part
-	ids      []int // the keys of parts, sorted
-	first    int   // the index into ids to begin the next message with
+	ids      []int              // the keys of parts, sorted
+	first    int                // the index into ids to begin the next message with
+	gone     []*deliveryv1.Gone // to be told
+	beyond   map[int]int64      // positions that lie behind the end of a partition, for longer than a moment
 }
 
 type part struct {
@@ -43,7 +45,11 @@ type part struct {
 	seek    uint64
 	behind  bool          // the log does not reach back to scanned
 	chunk   history.Chunk // what was read from Kafka for it
+	ahead   time.Time     // since when pos lies behind the log's end, zero if it does not
 }
+
+// moment is how long a gateway may be ahead of a log: another router may have read a little more.
+const moment = time.Second
 
 func newSession(window int64, every time.Duration) *session {
 	return &session{window: window, maximum: window, every: every, parts: map[int]*part{}}
@@ -183,8 +189,27 @@ func (s *session) next(now time.Time) (m *deliveryv1.AttachRequest, bytes int64,
 	}
 	if full {
 		s.confirm, s.told = false, now
+		s.compare(now)
 	}
 	return &deliveryv1.AttachRequest{Kind: &deliveryv1.AttachRequest_Ranges{Ranges: ranges}}, bytes, more && s.window > 0
+}
+
+// compare notes the positions that stay behind the end of their partition.
+func (s *session) compare(now time.Time) {
+	for id, p := range s.parts {
+		_, head, _ := p.log.Bounds()
+		switch {
+		case p.pos <= head:
+			p.ahead = time.Time{}
+		case p.ahead.IsZero():
+			p.ahead = now
+		case now.Sub(p.ahead) >= moment:
+			if s.beyond == nil {
+				s.beyond = map[int]int64{}
+			}
+			s.beyond[id] = p.pos
+		}
+	}
 }
 
 // read scans on from where p was scanned to. cut means that there is more than fits.
@@ -256,9 +281,10 @@ func (s *session) feed(partition int, c history.Chunk) bool {
 	return true
 }
 
-// expired: Kafka has nothing below earliest. What follows is offered from there, and the gateway decides what that means.
+// expired: Kafka has nothing below earliest. The gateway is told, and what follows is offered from there.
 func (s *session) expired(partition int, earliest int64) {
 	if p := s.parts[partition]; p != nil && p.behind && p.pos < earliest {
+		s.gone = append(s.gone, &deliveryv1.Gone{Partition: uint32(partition), Position: p.pos, Earliest: earliest})
 		p.place(earliest)
 	}
 }

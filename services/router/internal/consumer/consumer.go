@@ -44,6 +44,10 @@ type Options struct {
 	OutOfRangeWait time.Duration // default 5 s: an offset is out of range only if it still is after this
 	Handler        Handler
 	Logger         *slog.Logger
+	// Doubt, if not nil, hears that a partition does not reach as far as it was read; it must not block.
+	Doubt func(partition int, offset int64)
+	// Lost, if not nil, hears that the last record that was read of a partition is another one now.
+	Lost func(ctx context.Context, partition int)
 }
 
 const (

@@ -1,9 +1,11 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,9 +34,10 @@ type Header struct {
 // Decoded is a Kafka record that could be read.
 type Decoded struct {
 	Record   *deliveryv1.Record
-	Named    bool // the publisher gave an id, so that repetitions can be told
-	OddKey   bool // the record was partitioned by something else than its first room: ordered only within its own partition
-	QueueFor bool // queue was asked for, but no user is named to keep the event for
+	Named    bool     // the publisher gave an id, so that repetitions can be told
+	OddKey   bool     // the record was partitioned by something else than its first room: ordered only within its own partition
+	QueueFor bool     // queue was asked for, but no user is named to keep the event for
+	Users    []string // whom to keep the event for, if queue was asked for: those named, without those excepted
 }
 
 // Decode reads a Kafka record in any of the accepted forms. Errors are of type *Error. It never panics.
@@ -55,7 +58,26 @@ func Decode(m Message) (Decoded, error) {
 		Named:    e.ID != "",
 		OddKey:   string(m.Key) != e.Key(),
 		QueueFor: e.Queue && len(e.Users) == 0,
+		Users:    e.queueUsers(),
 	}, nil
+}
+
+func (e *Envelope) queueUsers() []string {
+	switch {
+	case !e.Queue:
+		return nil
+	case len(e.ExceptUsers) == 0:
+		return e.Users
+	}
+	return slices.DeleteFunc(slices.Clone(e.Users), func(u string) bool { return slices.Contains(e.ExceptUsers, u) })
+}
+
+// MayQueue reports whether Decode could find that queue is asked for: far cheaper than to decode what does not.
+func MayQueue(m Message) bool {
+	if bytes.Contains(m.Value, []byte("queue")) || bytes.Contains(m.Value, []byte(`\u`)) {
+		return true
+	}
+	return slices.ContainsFunc(m.Headers, func(h Header) bool { return strings.EqualFold(h.Key, "ce_interlinkqueue") })
 }
 
 // DefaultID names a record whose publisher gave no id.

@@ -1,6 +1,7 @@
 package kafkaconn
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -45,6 +46,26 @@ func Fetch(conn *kafka.Conn, at int64, maxBytes int, maxWait time.Duration) (Fet
 	}
 	return f, err
 }
+
+// TimeAt is the time of the first record at or behind an offset; false if there is none.
+func (c *Cluster) TimeAt(ctx context.Context, topic string, partition int, offset int64) (time.Time, bool, error) {
+	conn, err := c.Leader(ctx, topic, partition)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	f, err := Fetch(conn, offset, timeBytes, timeWait)
+	if len(f.Records) > 0 {
+		return f.Records[0].Time, true, nil
+	}
+	return time.Time{}, false, c.Explain(err)
+}
+
+const (
+	timeBytes = 64 << 10
+	timeWait  = 50 * time.Millisecond
+)
 
 // Stuck reports whether a batch brought nothing although there is something: compaction may leave offsets that no fetch brings.
 func (f Fetched) Stuck(at int64) bool { return len(f.Records) == 0 && f.Next <= at && f.HighWater > at }
