@@ -160,7 +160,7 @@ func (t TLS) Enabled() bool { return t.CertFile != "" }
 // Unused are the settings that were given and that this version knows but does not use.
 func (c Config) Unused() []string {
 	var names []string
-	for _, name := range []string{"INTERLINK_MAPPING", "INTERLINK_INBOX_EVENTS", "INTERLINK_INBOX_TTL", "INTERLINK_UNDELIVERED_AFTER"} {
+	for _, name := range []string{"INTERLINK_MAPPING"} {
 		if c.given[name] {
 			names = append(names, name)
 		}

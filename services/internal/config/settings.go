@@ -160,9 +160,9 @@ func presenceSettings(c *Config) []setting {
 		duration("INTERLINK_PRESENCE_LEASE", &p.Lease, "9s", "After what time a gateway that says nothing counts as dead."),
 		duration("INTERLINK_PRESENCE_GRACE", &p.Grace, "15s", "How long a user stays online after an abrupt loss."),
 		duration("INTERLINK_TYPING_TTL", &p.TypingTTL, "6s", "After what time typing stops by itself."),
-		number("INTERLINK_INBOX_EVENTS", &p.InboxEvents, "1000", 1, 1_000_000, "Events kept for one offline user. Not used by this version."),
-		duration("INTERLINK_INBOX_TTL", &p.InboxTTL, "168h", "How long they are kept. Not used by this version."),
-		duration("INTERLINK_UNDELIVERED_AFTER", &p.UndeliveredAfter, "60s", "After what time an event counts as undelivered. Not used by this version."),
+		number("INTERLINK_INBOX_EVENTS", &p.InboxEvents, "1000", 1, 1_000_000, "Events kept for one offline user."),
+		duration("INTERLINK_INBOX_TTL", &p.InboxTTL, "168h", "How long they are kept."),
+		duration("INTERLINK_UNDELIVERED_AFTER", &p.UndeliveredAfter, "60s", "After what time an event that nobody has received counts as undelivered."),
 	)
 }
 

@@ -36,10 +36,12 @@ func (p *process) startPresence(ctx context.Context, l net.Listener, routers grp
 	if err != nil {
 		return err
 	}
+	presence.SetDriverLogger(p.component("redis"))
 	c := p.c
 	s, err := presence.New(presence.Options{
 		Redis: store, GRPCListener: l, ServerOptions: serve, Emit: routers,
 		Lease: c.Presence.Lease, Grace: c.Presence.Grace, TypingTTL: c.Presence.TypingTTL,
+		InboxEvents: c.Presence.InboxEvents, InboxTTL: c.Presence.InboxTTL, UndeliveredAfter: c.Presence.UndeliveredAfter,
 		InboxEvents: c.Presence.InboxEvents, InboxTTL: c.Presence.InboxTTL, UndeliveredAfter: c.Presence.UndeliveredAfter,
 		Logger: p.component("presence"), Registry: p.registry,
 	})

@@ -62,7 +62,7 @@ func (p *process) startRouter(ctx context.Context, l net.Listener, presence grpc
 		Kafka: brokers, TopicPrefix: c.Kafka.TopicPrefix, CreateTopics: c.Kafka.CreateTopics, SessionTimeout: c.Kafka.SessionTimeout,
 		Gateways: gateways, GRPCListener: l, ReplayAddr: replayAddr, Presence: presence, APIKeys: c.Keys.API.Bytes,
 		DialOptions: dial, GRPCOptions: serve,
-		Window: c.Resume.Window, LogBytes: int64(c.Router.LogBytes),
+		Window: c.Resume.Window, LogBytes: int64(c.Router.LogBytes), InboxTTL: c.Presence.InboxTTL,
 		Logger: p.component("router"), Registry: p.registry,
 	})
 	if err != nil {
