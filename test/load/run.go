@@ -167,6 +167,24 @@ func (r *Run) Settle(ctx context.Context) (Verdict, error) {
 	return Verdict{report, log}, nil
 }
 
+// CatchUp waits until every client is in its rooms and has handled what it must of the time before end, and judges all
+// that happened so far. Publishers may go on. It gives up when ctx ends: then the report says what is lost.
+func (r *Run) CatchUp(ctx context.Context, oracle *Oracle, end int64) (Verdict, error) {
+	for {
+		absent := r.WaitJoined(ctx, nil)
+		clients := r.Histories() // before the log: what is handled must be in it
+		log, err := oracle.Log(context.WithoutCancel(ctx))
+		if err != nil {
+			return Verdict{}, err
+		}
+		report := checker.Check(log, clients, end)
+		if len(report.Lost) == 0 && absent == nil || ctx.Err() != nil {
+			return Verdict{report, log}, absent
+		}
+		pause(ctx, time.Second)
+	}
+}
+
 // Stop disconnects all clients and waits for them.
 func (r *Run) Stop() error {
 	r.cancel()
