@@ -30,6 +30,9 @@ type Config struct {
 	TLS                         bool     // routers reach Kafka through TLS and SCRAM
 	AuthorizeURL                string   // "" for tokens' grants alone
 	Env                         []string // for every process, after the defaults
+
+	// Between, if set, is given the gateways' gRPC addresses and returns those that the routers dial instead: of proxies.
+	Between func(gateways []string) ([]string, error)
 }
 
 // Gateway is one gateway and its addresses.
@@ -62,7 +65,7 @@ type System struct {
 	Presence  []*Presence
 
 	state     string
-	addresses struct{ gateways, routers, presence []string } // spare ones too, so that a router can be added
+	addresses struct{ gateways, routers, presence, dialed []string } // spare ones too, so that a router can be added
 }
 
 // spare is how many addresses of each kind are given out before anything starts, beyond those that start at once.
@@ -132,7 +135,11 @@ func (s *System) prepare() error {
 			*set.into = append(*set.into, addr)
 		}
 	}
-	return nil
+	s.addresses.dialed = s.addresses.gateways
+	if s.Config.Between != nil {
+		s.addresses.dialed, err = s.Config.Between(s.addresses.gateways)
+	}
+	return err
 }
 
 func (s *System) start(name, program string, env ...string) (*Process, error) {
@@ -168,7 +175,7 @@ func (s *System) AddRouter() (*Router, error) {
 	r := &Router{HTTP: http, GRPC: s.addresses.routers[i], Admin: admin}
 	env := append(s.kafkaEnv(),
 		"INTERLINK_HTTP_ADDR="+r.HTTP, "INTERLINK_GRPC_ADDR="+r.GRPC, "INTERLINK_ADMIN_ADDR="+r.Admin,
-		"INTERLINK_GATEWAYS="+strings.Join(s.addresses.gateways, ","),
+		"INTERLINK_GATEWAYS="+strings.Join(s.addresses.dialed, ","),
 		"INTERLINK_PRESENCE="+strings.Join(s.addresses.presence, ","),
 		"INTERLINK_CREATE_TOPICS=true")
 	r.Process, err1 = s.start(fmt.Sprintf("router-%d", i), "router", env...)
