@@ -15,6 +15,12 @@ import (
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
+const (
+	connectPatience = 3 * time.Second
+	reconnectDelay  = 200 * time.Millisecond
+	reconnectMost   = 3 * time.Second
+)
+
 type listenFlags struct {
 	user, url, token string
 	rooms            []string
@@ -73,6 +79,10 @@ func (l *listener) run(ctx context.Context) error {
 	o.SetTransports(types.NewSet(transports.WebSocket))
 	o.SetForceNew(true)
 	o.SetAutoConnect(false)
+	// The library now and then misses the server's first packet; then it should notice soon.
+	o.SetTimeout(connectPatience)
+	o.SetReconnectionDelay(float64(reconnectDelay.Milliseconds()))
+	o.SetReconnectionDelayMax(float64(reconnectMost.Milliseconds()))
 	s, err := client.Connect(l.flags.url, o)
 	if err != nil {
 		return fmt.Errorf("--url: expected an address such as http://127.0.0.1:3001: %w", err)

@@ -2,7 +2,6 @@ package launch
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 )
 
@@ -35,7 +34,7 @@ func (r *readiness) err() error {
 	var errs []error
 	for _, p := range parts {
 		if err := p.ready(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+			errs = append(errs, named(p.name, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // stages are the parts of a process. What is started later rests on what was started before, so they end in the
@@ -53,7 +54,7 @@ func (s *stages) wait(ctx context.Context) error {
 		}
 		if st.err != nil {
 			st.told = true
-			return fmt.Errorf("%s: %w", st.name, st.err)
+			return named(st.name, st.err)
 		}
 		return fmt.Errorf("%s ended by itself", st.name)
 	}
@@ -68,10 +69,18 @@ func (s *stages) stop() error {
 		st.cancel()
 		<-st.done
 		if st.err != nil && !st.told && !errors.Is(st.err, context.Canceled) {
-			errs = append(errs, fmt.Errorf("%s: %w", st.name, st.err))
+			errs = append(errs, named(st.name, st.err))
 		}
 		s.log.Debug("stopped", "part", st.name)
 	}
 	s.started = nil
 	return errors.Join(errs...)
+}
+
+// named says which part an error is of, unless it says so itself.
+func named(part string, err error) error {
+	if strings.HasPrefix(err.Error(), part+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", part, err)
 }
