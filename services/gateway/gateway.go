@@ -28,6 +28,7 @@ import (
 	relayv1 "github.com/edumatrix/interlink/proto/relay/v1"
 	"github.com/edumatrix/interlink/services/gateway/internal/attach"
 	"github.com/edumatrix/interlink/services/gateway/internal/authorize"
+	"github.com/edumatrix/interlink/services/gateway/internal/confirm"
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
 	"github.com/edumatrix/interlink/services/gateway/internal/peers"
@@ -50,6 +51,7 @@ type Gateway struct {
 	authorize *authorize.Authorizer
 	roster    *roster.Roster
 	publisher *publisher.Publisher
+	confirm   *confirm.Confirmer
 	attach    *attach.Server
 	grpc      *grpc.Server
 	mux       *http.ServeMux
@@ -110,7 +112,11 @@ func New(o Options) (*Gateway, error) {
 		Client: presence.client, Gateway: o.ID, Incarnation: incarnation, Addr: o.AdvertiseAddr, Lease: o.PresenceLease,
 		Forgotten: g.hub.Forgotten, All: g.present, Logger: o.Logger.With("part", "roster"),
 	})
-	g.publisher = publisher.New(emitv1.NewEmitClient(orAway(o.Routers)))
+	emit := emitv1.NewEmitClient(orAway(o.Routers))
+	g.publisher = publisher.New(emit)
+	g.confirm = confirm.New(confirm.Options{
+		Presence: presence.client, Emit: emit, Log: g.hub.Log, GaveUp: m.gaveUp, Logger: o.Logger.With("part", "confirm"),
+	})
 	g.attach = attach.New(attach.Options{Hub: g.hub, Gateway: o.ID, Incarnation: incarnation, Logger: o.Logger.With("part", "attach")})
 	if err := g.newSessions(presence, m); err != nil {
 		return nil, err
@@ -166,9 +172,14 @@ func (g *Gateway) newEngine(m *metrics) (err error) {
 
 func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
 	o := g.options
+	var inbox session.Inbox
+	if o.Presence != nil {
+		inbox = inboxes{client: presence.client, log: g.hub.Log}
+	}
 	g.sessions = session.New(session.Options{
 		Hub: g.hub, Auth: o.Authenticator, Authorizer: g.authorize, Roster: g.roster, Presence: presence, Publisher: g.publisher,
-		Replays:      replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers}),
+		Replays:  replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers}),
+		Receipts: g.confirm, Inbox: inbox, ResumeWindow: o.ResumeWindow,
 		ClientEvents: o.ClientEvents, RoomsPerSocket: o.RoomsPerSocket, EventsPerSecond: o.EventsPerSecond,
 		PingInterval: o.PingInterval,
 		KeepClaims:   o.Authorize.URL != "", KeepCookie: len(o.Authorize.Templates) > 0,
@@ -272,6 +283,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.hub.Run(inner) })
 	group.Go(func() error { return g.sessions.Run(inner) })
 	group.Go(func() error { return g.publisher.Run(inner) })
+	group.Go(func() error { return g.confirm.Run(inner) })
 	group.Go(func() error { return g.dropChanged(inner) })
 	group.Go(func() error {
 		defer close(g.engineEnded)

@@ -21,6 +21,7 @@ type metrics struct {
 	slow        prometheus.Counter
 	dropped     prometheus.Counter
 	malformed   prometheus.Counter
+	unconfirmed prometheus.Counter
 	latency     prometheus.Histogram
 }
 
@@ -34,6 +35,7 @@ func newMetrics(registry prometheus.Registerer, lag func() float64, routers func
 		slow:        prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_closed_slow_total", Help: "Sessions closed because their queue was full or took nothing for too long."}),
 		dropped:     prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_ephemeral_dropped_total", Help: "Ephemeral events that gave way in a queue."}),
 		malformed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_records_malformed_total", Help: "Records of routers that could not be read."}),
+		unconfirmed: prometheus.NewCounter(prometheus.CounterOpts{Name: "interlink_gateway_receipts_given_up_total", Help: "Arrivals that could not be told to inboxes, senders or the receipts topic."}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "interlink_delivery_seconds", Help: "From a record's time to its write to sockets, once per record and shard.",
 			Buckets: []float64{.001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
@@ -44,7 +46,7 @@ func newMetrics(registry prometheus.Registerer, lag func() float64, routers func
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.sockets, m.connects, m.disconnects, m.deliveries, m.refused, m.slow, m.dropped, m.malformed, m.latency,
+		m.sockets, m.connects, m.disconnects, m.deliveries, m.refused, m.slow, m.dropped, m.malformed, m.unconfirmed, m.latency,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_position_lag_records", Help: "Offsets between this gateway's positions and the heads that routers named last."}, lag),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_routers", Help: "Routers that are attached."}, routers),
 	} {
@@ -85,6 +87,8 @@ func (m *metrics) hub() hub.Metrics {
 		Malformed: m.malformed.Inc,
 	}
 }
+
+func (m *metrics) gaveUp(n int) { m.unconfirmed.Add(float64(n)) }
 
 func (m *metrics) session() session.Metrics {
 	return session.Metrics{Connected: func(result string) { m.connects.WithLabelValues(result).Inc() }}

@@ -84,3 +84,7 @@ func (h *Hub) Log() string {
 
 // Held reports whether what is sent to the member's rooms is kept back. On the member's shard.
 func (m *Member) Held() bool { return m.hold != nil }
+
+// Cursor is the text of a cursor of which everything before was handed to the member's shard, and, unless the member is
+// held, queued to its socket; nil before there was any. It must not be changed. On the member's shard.
+func (m *Member) Cursor() []byte { return m.table.cursor }

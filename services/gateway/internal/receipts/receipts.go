@@ -8,6 +8,15 @@ package receipts
 
 import "slices"
 
+// By is how an arrival is known.
+type By string
+
+// The ways.
+const (
+	Pong   By = "pong"   // of a ping behind the event
+	Client By = "client" // it said so
+)
+
 // Event is what a receipt needs of an event. It is immutable and shared by all sockets that get the event.
 type Event struct {
 	ID        string

@@ -116,7 +116,7 @@ func (a *attempt) join(p auth.Principal, grants []hub.Grant, asked uint64) {
 	h := st.handler
 	st.identify(p)
 	h.options.Hub.Init(&st.member, int(st.shard), st, h.options.Random(), p.User, st.issued)
-	h.options.Hub.Join(&st.member, hub.Request{Grants: grants, Asked: asked}, a.joined)
+	h.options.Hub.Join(&st.member, hub.Request{Grants: grants, Asked: asked, Hold: true}, a.joined)
 }
 
 // joined runs on the shard, at the position at which the session begins. CONNECT goes out first, so nothing that comes
@@ -141,6 +141,7 @@ func (a *attempt) joined(out hub.Outcome) {
 	h.options.Roster.Online(st.member.User, st.member.Socket)
 	st.ready(a.reason, false, out.Cursor)
 	st.watchExpiry()
+	st.giveInbox(out.At, nil, out.Cursor, st.release)
 	st.answered()
 }
 

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unique"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/receipts"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
 	"github.com/edumatrix/interlink/services/internal/auth"
 	"github.com/edumatrix/interlink/services/internal/permission"
@@ -58,12 +60,15 @@ type Options struct {
 	Presence   Presence
 	Publisher  Publisher
 	Replays    Replays
+	Receipts   Receipts // nil: nobody is told what arrives
+	Inbox      Inbox    // nil: nobody has one
 
 	ClientEvents    []string      // names that clients may publish
 	RoomsPerSocket  int           // [200]
 	EventsPerSecond float64       // [50]
 	EventsBurst     float64       // [100]
 	PingInterval    time.Duration // [25s]
+	ResumeWindow    time.Duration // how far back room:join may ask [2m]
 	ConnectTimeout  time.Duration // how long doubt may last before the transport is closed [20s]
 	Workers         int           // that may block at once [256]
 	KeepClaims      bool          // an authorizer is asked with the user's claims
@@ -84,11 +89,20 @@ type Metrics struct {
 type Handler struct {
 	options Options
 	pool    *pool
+	inboxes *pool
+	sinces  *pool
 	lanes   *lanes
 	clients map[string]bool
+	recent  recent
+	feeding atomic.Int64 // bytes of replays that are read and not given yet
+	// inboxAway is until when inboxes are left alone.
+	inboxAway until
 }
 
-var _ socket.Handler = (*Handler)(nil)
+var (
+	_ socket.Handler = (*Handler)(nil)
+	_ socket.Tagged  = (*Handler)(nil)
+)
 
 // New returns a handler; Run lets its workers work.
 func New(o Options) *Handler {
@@ -98,6 +112,10 @@ func New(o Options) *Handler {
 	set(&o.PingInterval, 25*time.Second)
 	set(&o.ConnectTimeout, 20*time.Second)
 	set(&o.Workers, 256)
+	set(&o.ResumeWindow, 2*time.Minute)
+	if o.Receipts == nil {
+		o.Receipts = nobody{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -105,6 +123,7 @@ func New(o Options) *Handler {
 		o.Metrics.Connected = func(string) {}
 	}
 	h := &Handler{options: o, pool: newPool(o.Workers), clients: make(map[string]bool, len(o.ClientEvents))}
+	h.inboxes, h.sinces, h.recent = newPool(inboxWorkers), newPool(sincesAtOnce), newRecent()
 	h.lanes = newLanes(h.tellTyping)
 	for _, name := range o.ClientEvents {
 		h.clients[name] = true
@@ -122,8 +141,12 @@ func set[T ~int | ~int64 | ~float64](value *T, otherwise T) {
 func (h *Handler) Run(ctx context.Context) error {
 	h.lanes.start(ctx)
 	h.pool.start(ctx)
+	h.inboxes.start(ctx)
+	h.sinces.start(ctx)
 	<-ctx.Done()
 	h.pool.wait()
+	h.inboxes.wait()
+	h.sinces.wait()
 	h.lanes.wait()
 	return nil
 }
@@ -138,6 +161,7 @@ type session struct {
 	pid       string
 	proof     *proof // nil: nothing but the name is needed to ask for permissions
 	rare      *rare
+	inbox     inbox
 	expiry    func() bool           // cancels the timer of the end, nil: none is near
 	userAgent unique.Handle[string] // many clients have the same
 	since     int64                 // epoch milliseconds
@@ -163,6 +187,23 @@ type rare struct {
 	joining []*joining
 	idle    []func()    // called when all is answered
 	denied  []room.Room // lost on the way from another gateway
+
+	track       receipts.Track // what it was given and has not proven to have
+	feeds       []*feed
+	opening     *opening
+	held        []byte   // cursor of the position at which it is held
+	behind      []func() // to be done when it is held no longer
+	behindBytes int
+	sinces      []*since    // the first is under way
+	retry       func() bool // cancels the timer that looks into the inbox again
+	leaving     bool        // about to go to another gateway
+	pouring     bool        // feeds are being given
+}
+
+// empty reports whether nothing is in it.
+func (r *rare) empty() bool {
+	return len(r.typing)+len(r.joining)+len(r.idle)+len(r.denied)+r.track.Len()+len(r.feeds)+len(r.behind)+len(r.sinces) == 0 &&
+		r.opening == nil && r.retry == nil && !r.leaving && !r.pouring
 }
 
 // some returns the rare part, to be filled.
@@ -175,7 +216,7 @@ func (st *session) some() *rare {
 
 // tidy drops the rare part if nothing is in it.
 func (st *session) tidy() {
-	if r := st.rare; r != nil && len(r.typing)+len(r.joining)+len(r.idle)+len(r.denied) == 0 {
+	if r := st.rare; r != nil && r.empty() && !st.member.Held() {
 		st.rare = nil
 	}
 }
@@ -263,6 +304,10 @@ func (h *Handler) Event(s *socket.Socket, e socket.Event) {
 		if len(e.Args) == 1 {
 			arg = e.Args[0]
 		}
+		if st.member.Held() {
+			st.postpone(serve, e.Name, arg, a)
+			return
+		}
 		serve(st, e.Name, arg, a)
 	}
 }
@@ -294,6 +339,9 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 		return
 	}
 	h.options.Roster.Offline(st.member.User, st.member.Socket, reason == engine.Left)
+	if reason == engine.Left {
+		st.closeInbox()
+	}
 }
 
 // acker counts the answer as outstanding until it is given.
@@ -319,7 +367,10 @@ func (st *session) end() {
 		st.tell(r, false)
 	}
 	if st.rare != nil {
-		st.rare.typing, st.rare.joining = nil, nil
+		for _, s := range st.rare.sinces {
+			st.handler.feeding.Add(-s.bytes)
+		}
+		st.rare.halt()
 	}
 	st.busy = 0
 	st.answered()
@@ -337,9 +388,6 @@ func (h *Handler) PingFrame(s *socket.Socket) *engine.Frame {
 	st.watchExpiry()
 	return st.member.Ping()
 }
-
-// Ponged implements socket.Handler.
-func (h *Handler) Ponged(*socket.Socket) {}
 
 // post runs fn on the session's shard unless the socket has gone by then.
 func (st *session) post(fn func()) {

@@ -90,7 +90,7 @@ func (st *session) give(ctx context.Context) (Moved, bool, error) {
 
 // freeze runs on the shard.
 func (st *session) freeze(at []int64) (Moved, error) {
-	if st.state != connected || at == nil {
+	if st.state != connected || at == nil || st.member.Held() {
 		return Moved{}, ErrCannotMove
 	}
 	unsent, ok := st.socket.Freeze()
@@ -109,16 +109,28 @@ func (st *session) freeze(at []int64) (Moved, error) {
 
 // whenIdle calls f on the shard, now or later, when CONNECT and all events are answered; at once if the session ends.
 func (st *session) whenIdle(f func()) {
-	if st.state == connecting || st.busy > 0 || len(st.joining()) > 0 {
+	st.cut()
+	if st.occupied() {
 		st.some().idle = append(st.rare.idle, f)
 		return
 	}
 	f()
 }
 
+// occupied reports whether something is under way that a move must not cut off.
+func (st *session) occupied() bool {
+	switch st.state {
+	case closed:
+		return false
+	case connecting:
+		return true
+	}
+	return st.busy > 0 || len(st.joining()) > 0 || st.member.Held() || st.rare != nil && len(st.rare.behind) > 0
+}
+
 // answered is called when something has been answered.
 func (st *session) answered() {
-	if st.rare == nil || st.state == connecting || st.busy > 0 || len(st.joining()) > 0 {
+	if st.rare == nil || st.occupied() {
 		return
 	}
 	waiting := st.rare.idle

@@ -36,7 +36,7 @@ type answer struct {
 type request struct {
 	rooms []room.Room
 	list  bool
-	since bool
+	since int64 // epoch milliseconds, 0: not asked for
 }
 
 func (r *request) parse(arg json.RawMessage, most int) *fault {
@@ -62,7 +62,14 @@ func (r *request) parse(arg json.RawMessage, most int) *fault {
 		if json.Unmarshal(arg, &object) != nil {
 			return &fault{Code: badRequest, Message: "An object names one room"}
 		}
-		names, r.since = []string{object.Room}, object.Since != ""
+		names = []string{object.Room}
+		if object.Since != "" {
+			since, err := object.Since.Float64()
+			if err != nil || since < 1 || since > 1<<53 {
+				return &fault{Code: badRequest, Message: "since is a time in epoch milliseconds"}
+			}
+			r.since = int64(since)
+		}
 	}
 	if len(names) == 0 || len(names) > most {
 		return &fault{Code: tooLarge, Message: "Too many rooms, or none"}
@@ -88,33 +95,32 @@ func join(st *session, _ string, arg json.RawMessage, a acker) {
 		a.refuse(*f)
 		return
 	}
+	if r.since != 0 {
+		joinSince(st, &r, a)
+		return
+	}
 	outcomes := make(map[room.Room]joined, len(r.rooms))
 	var ask []room.Room
-	shown, _ := st.member.Rooms()
-	for _, j := range st.joining() {
-		shown += len(j.rooms)
-	}
 	for _, name := range r.rooms {
 		set, in := st.member.Permissions(name)
-		switch {
-		case in:
+		if in {
 			outcomes[name] = joined{room: name, permissions: set}
-		case name.Type() == reserved:
-			outcomes[name] = joined{room: name, fault: &fault{Code: forbidden, Message: "Not admitted"}}
-		case shown+len(ask) >= st.handler.options.RoomsPerSocket:
-			outcomes[name] = joined{room: name, fault: &fault{Code: tooLarge, Message: "Too many rooms for one socket"}}
-		default:
+		} else if f := st.joinable(name, len(ask)); f != nil {
+			outcomes[name] = joined{room: name, fault: f}
+		} else {
 			ask = append(ask, name)
 		}
 	}
 	finish := func(asked []joined, cursor []byte) {
-		for _, o := range asked {
-			outcomes[o.room] = o
-		}
-		if cursor != nil {
-			st.socket.Send(hub.Note("session:cursor", nil, st.handler.options.Now().UnixMilli(), cursor))
-		}
-		r.answer(outcomes, a)
+		st.settled(func() { // the cursor is of a position behind what is kept back
+			for _, o := range asked {
+				outcomes[o.room] = o
+			}
+			if cursor != nil {
+				st.socket.Send(hub.Note("session:cursor", nil, st.handler.options.Now().UnixMilli(), cursor))
+			}
+			r.answer(outcomes, a)
+		})
 	}
 	if len(ask) == 0 {
 		finish(nil, nil)
@@ -134,10 +140,7 @@ func (r *request) answer(outcomes map[room.Room]joined, a acker) {
 			failed = o.fault
 			continue
 		}
-		answers[i].Permissions = o.permissions.Names()
-		if !r.since {
-			answers[i].Replayed = new(int)
-		}
+		answers[i].Permissions, answers[i].Replayed = o.permissions.Names(), new(int)
 	}
 	switch {
 	case r.list:

@@ -105,13 +105,13 @@ func TestWhatClientsNameAsRooms(t *testing.T) {
 		arg   string
 		rooms []room.Room
 		list  bool
-		since bool
+		since int64
 		code  code
 	}{
 		"a name":              {arg: `"r:1"`, rooms: []room.Room{"r:1"}},
 		"names":               {arg: `["r:1","r:2","r:1"]`, rooms: []room.Room{"r:1", "r:2"}, list: true},
 		"an object":           {arg: `{"room":"r:1"}`, rooms: []room.Room{"r:1"}},
-		"an object and since": {arg: `{"room":"r:1","since":1700000000000}`, rooms: []room.Room{"r:1"}, since: true},
+		"an object and since": {arg: `{"room":"r:1","since":1700000000000}`, rooms: []room.Room{"r:1"}, since: 1700000000000},
 		"nothing":             {code: badRequest},
 		"null":                {arg: `null`, code: badRequest},
 		"a number":            {arg: `1`, code: badRequest},
@@ -120,6 +120,7 @@ func TestWhatClientsNameAsRooms(t *testing.T) {
 		"too many":            {arg: `["r:1","r:2","r:3","r:4"]`, code: tooLarge},
 		"no room's name":      {arg: `"room"`, code: badRequest},
 		"since a date":        {arg: `{"room":"r:1","since":"yesterday"}`, code: badRequest},
+		"since before all":    {arg: `{"room":"r:1","since":-1}`, code: badRequest},
 		"since true":          {arg: `{"room":"r:1","since":true}`, code: badRequest},
 	}
 	for name, test := range tests {

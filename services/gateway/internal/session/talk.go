@@ -248,17 +248,6 @@ func (st *session) refreshed(p auth.Principal, err error, a acker) {
 	}{true, st.expires})
 }
 
-func received(_ *session, _ string, arg json.RawMessage, a acker) {
-	var in struct {
-		IDs []string `json:"ids"`
-	}
-	if json.Unmarshal(arg, &in) != nil || len(in.IDs) > maxIDs {
-		a.refuse(fault{Code: badRequest, Message: "Say {ids}, at most " + strconv.Itoa(maxIDs)})
-		return
-	}
-	a.ok(yes{true})
-}
-
 // clientEvent is a record of the client-events topic.
 type clientEvent struct {
 	ID     string          `json:"id"`
@@ -281,42 +270,53 @@ func publish(st *session, name string, arg json.RawMessage, a acker) {
 		a.refuse(fault{Code: badRequest, Message: "Say {id, room, data}"})
 		return
 	}
-	key := st.member.User
-	if in.Room != "" {
-		set, joined := st.member.Permissions(in.Room)
-		switch {
-		case !joined:
-			a.refuse(fault{Code: notJoined, Message: "Not in this room"})
-			return
-		case !set.Has(permission.Publish):
-			a.refuse(fault{Code: forbidden, Message: "Not allowed to publish here"})
-			return
-		}
-		key = string(in.Room)
-	}
-	h := st.handler
+	h, user := st.handler, st.member.User
 	now := h.options.Now().UTC()
+	ended := func(error) {}
 	if in.ID == "" {
 		in.ID = ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String()
+	} else {
+		id := clientID{event: name, id: in.ID}
+		p := h.recent.begin(user, id, now, st.published(in.ID, a))
+		if p == nil {
+			return
+		}
+		ended = func(err error) { h.recent.end(p, user, id, h.options.Now(), err) }
+	}
+	key, f := st.publishable(in.Room)
+	if f != nil {
+		ended(errNotPublished)
+		a.refuse(*f)
+		return
 	}
 	value, err := json.Marshal(clientEvent{
-		ID: in.ID, Event: name, User: st.member.User, Socket: st.member.Socket, Room: in.Room, Data: in.Data, Time: now,
+		ID: in.ID, Event: name, User: user, Socket: st.member.Socket, Room: in.Room, Data: in.Data, Time: now,
 	})
 	if err != nil {
+		ended(errNotPublished)
 		a.refuse(fault{Code: internal, Message: "The event could not be written"})
 		return
 	}
+	answer := st.published(in.ID, a)
 	h.options.Publisher.Publish(key, value, func(err error) {
-		st.post(func() {
-			if err != nil {
-				h.options.Logger.Debug("client event not published", "error", err)
-				a.refuse(away)
-				return
-			}
-			a.ok(struct {
-				OK bool   `json:"ok"`
-				ID string `json:"id"`
-			}{true, in.ID})
-		})
+		ended(err)
+		answer(err)
 	})
+}
+
+var errNotPublished = errors.New("session: the event was refused")
+
+// publishable returns the key of an event for a room, or for the user if there is none, or why it may not be published.
+func (st *session) publishable(r room.Room) (string, *fault) {
+	if r == "" {
+		return st.member.User, nil
+	}
+	set, joined := st.member.Permissions(r)
+	switch {
+	case !joined:
+		return "", &fault{Code: notJoined, Message: "Not in this room"}
+	case !set.Has(permission.Publish):
+		return "", &fault{Code: forbidden, Message: "Not allowed to publish here"}
+	}
+	return string(r), nil
 }
