@@ -22,10 +22,14 @@ type Run struct {
 	http         http.Client
 	recorders    []*recorder
 	workers      []*worker
+	oracle       *Oracle
 	publications int // how often Publish was called: ids differ
 
 	cancel context.CancelFunc // ends the Go clients
 	wg     sync.WaitGroup
+
+	mu   sync.Mutex // guards emit
+	emit []string   // what takes POST /v1/emit now
 }
 
 // rampEvery spaces the Go clients' connects, so that a start is no storm.
@@ -34,9 +38,13 @@ const rampEvery = 3 * time.Millisecond
 // Start connects all clients and returns when each is in its rooms. The caller stops the run, also after an error.
 func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &Run{target: target, plan: plan, cancel: cancel, http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	r := &Run{target: target, plan: plan, cancel: cancel, emit: slices.Clone(target.Emit), http: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	for _, m := range plan.members(target.URLs) {
 		r.recorders = append(r.recorders, newRecorder(m))
+	}
+	var err error
+	if r.oracle, err = WatchLog(ctx, target.Brokers[0], target.Topic); err != nil {
+		return r, err
 	}
 	js := r.recorders[:plan.JS]
 	for i := range plan.Workers {
@@ -145,7 +153,7 @@ type Verdict struct {
 
 // Settle waits until every client has handled what it must, 60 s at most, and judges by the log.
 func (r *Run) Settle(ctx context.Context) (Verdict, error) {
-	log, err := ReadLog(ctx, r.target.Brokers[0], r.target.Topic)
+	log, err := r.oracle.Log(ctx)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -173,7 +181,9 @@ func (r *Run) CatchUp(ctx context.Context, oracle *Oracle, end int64) (Verdict, 
 	for {
 		absent := r.WaitJoined(ctx, nil)
 		clients := r.Histories() // before the log: what is handled must be in it
-		log, err := oracle.Log(context.WithoutCancel(ctx))
+		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		log, err := oracle.Log(reading)
+		cancel()
 		if err != nil {
 			return Verdict{}, err
 		}
@@ -185,6 +195,23 @@ func (r *Run) CatchUp(ctx context.Context, oracle *Oracle, end int64) (Verdict, 
 	}
 }
 
+// Latency returns the milliseconds from a publisher's stamp to each handler, sorted.
+func (r *Run) Latency(v Verdict) []int64 {
+	stamps := make(map[string]int64, len(v.Log))
+	for _, rec := range v.Log {
+		if _, again := stamps[rec.ID]; !again {
+			stamps[rec.ID] = rec.Stamp
+		}
+	}
+	return Delays(stamps, r.Histories(), nil)
+}
+
+// Stalls returns the milliseconds from when a record was in the log to each handler, sorted, of the clients that wanted
+// accepts (all, if it is nil). A publisher's own waiting is no part of it.
+func (r *Run) Stalls(wanted func(user string) bool) []int64 {
+	return Delays(r.oracle.Seen(), r.Histories(), wanted)
+}
+
 // Stop disconnects all clients and waits for them.
 func (r *Run) Stop() error {
 	r.cancel()
@@ -193,36 +220,22 @@ func (r *Run) Stop() error {
 		errs = append(errs, w.stop(30*time.Second))
 	}
 	r.wg.Wait()
+	if r.oracle != nil {
+		r.oracle.Close()
+	}
 	r.http.CloseIdleConnections()
 	return errors.Join(errs...)
 }
 
-// Delays returns the milliseconds from a record's stamp to each of its handlers, sorted, of the clients that wanted
-// accepts (all, if it is nil).
-func Delays(log []checker.Record, clients []checker.Client, wanted func(name string) bool) []int64 {
-	stamps := make(map[string]int64, len(log))
-	for _, rec := range log {
-		stamps[rec.ID] = rec.Stamp
-	}
-	var list []int64
-	for _, c := range clients {
-		if wanted != nil && !wanted(c.Name) {
-			continue
-		}
-		for _, o := range c.Observations {
-			if stamp, ok := stamps[o.ID]; ok && o.Kind == checker.Handled {
-				list = append(list, o.Time-stamp)
-			}
-		}
-	}
-	slices.Sort(list)
-	return list
+// AddEmit adds an address that takes POST /v1/emit, of a router that was added.
+func (r *Run) AddEmit(url string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emit = append(r.emit, url)
 }
 
-// Percentile returns the pth of sorted values, 0 of none.
-func Percentile(sorted []int64, p float64) int64 {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[min(int(float64(len(sorted))*p/100), len(sorted)-1)]
+func (r *Run) emitAt(n int) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.emit[n%len(r.emit)]
 }
