@@ -42,7 +42,6 @@ func (p *process) startPresence(ctx context.Context, l net.Listener, routers grp
 		Redis: store, GRPCListener: l, ServerOptions: serve, Emit: routers,
 		Lease: c.Presence.Lease, Grace: c.Presence.Grace, TypingTTL: c.Presence.TypingTTL,
 		InboxEvents: c.Presence.InboxEvents, InboxTTL: c.Presence.InboxTTL, UndeliveredAfter: c.Presence.UndeliveredAfter,
-		InboxEvents: c.Presence.InboxEvents, InboxTTL: c.Presence.InboxTTL, UndeliveredAfter: c.Presence.UndeliveredAfter,
 		Logger: p.component("presence"), Registry: p.registry,
 	})
 	if err != nil {
