@@ -91,4 +91,3 @@ func plugin(dir, name string, request *pluginpb.CodeGeneratorRequest) error {
 	}
 	return nil
 }
-

@@ -83,7 +83,9 @@ func TestWhatIsInFlightIsBounded(t *testing.T) {
 	release := make(chan struct{})
 	c.ControlKey(0, hold(c, release))
 	started := make(chan Result, 1)
-	go func() { started <- p.Write(t.Context(), []Record{{Topic: "t", Key: []byte("k"), Value: make([]byte, 600)}})[0] }()
+	go func() {
+		started <- p.Write(t.Context(), []Record{{Topic: "t", Key: []byte("k"), Value: make([]byte, 600)}})[0]
+	}()
 	for p.inFlight.Load() == 0 {
 		select {
 		case <-time.After(time.Millisecond):
