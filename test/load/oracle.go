@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,161 +16,127 @@ import (
 	"github.com/edumatrix/interlink/test/harness"
 )
 
-// ReadLog reads a topic from its beginning to what is its end now, as a consumer of its own. It is the oracle: what the
-// brokers hold is what clients must have handled.
-func ReadLog(ctx context.Context, broker, topic string) ([]checker.Record, error) {
-	conn, err := kafka.DialContext(ctx, "tcp", broker)
-	if err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
-	}
-	defer conn.Close()
-	partitions, err := conn.ReadPartitions(topic)
-	if err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
-	}
-	var log []checker.Record
-	for _, p := range partitions {
-		part, err := readPartition(ctx, fmt.Sprintf("%s:%d", p.Leader.Host, p.Leader.Port), topic, p.ID)
-		if err != nil {
-			return nil, fmt.Errorf("read partition %d: %w", p.ID, err)
-		}
-		log = append(log, part...)
-	}
-	return log, nil
-}
-
-func readPartition(ctx context.Context, leader, topic string, partition int) ([]checker.Record, error) {
-	conn, err := kafka.DialLeader(ctx, "tcp", leader, topic, partition)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	first, end, err := conn.ReadOffsets()
-	if err != nil || first == end {
-		return nil, err
-	}
-	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{leader}, Topic: topic, Partition: partition, MinBytes: 1, MaxBytes: 10 << 20, MaxWait: 100 * time.Millisecond,
-	})
-	defer reader.Close()
-	if err := reader.SetOffset(first); err != nil {
-		return nil, err
-	}
-	var log []checker.Record
-	for {
-		m, err := reader.ReadMessage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		r, err := decode(m)
-		if err != nil {
-			return nil, err
-		}
-		if r.ID != "" {
-			log = append(log, r)
-		}
-		if m.Offset >= end-1 {
-			return log, nil
-		}
-	}
-}
-
-// Oracle follows a topic from its beginning, also while brokers die and come back.
+// Oracle is a consumer of its own that reads a topic from its beginning while the run goes on. What the brokers hold is
+// what clients must have handled, and when the oracle saw it is when it was there to be delivered.
 type Oracle struct {
-	client *kafka.Client
-	topic  string
+	broker, topic string
+	cancel        context.CancelFunc
+	wg            sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	log   []checker.Record
-	next  map[int]int64 // per partition, the offset behind the last record read
-	alien int           // records that no publisher of this package wrote
+	mu   sync.Mutex // guards what follows
+	log  []checker.Record
+	seen map[string]int64 // epoch milliseconds by id, of the first record with it
+	next map[int]int64    // the offset to be read next, by partition
+	err  error
 }
 
-// Follow begins to read all partitions. It ends with ctx.
-func Follow(ctx context.Context, brokers []string, topic string) (*Oracle, error) {
-	o := &Oracle{client: &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second}, topic: topic, next: map[int]int64{}}
-	meta, err := o.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-	if err == nil && (len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) == 0) {
-		err = errors.New("no such topic")
-	}
+// WatchLog begins to read. The caller closes it.
+func WatchLog(ctx context.Context, broker, topic string) (*Oracle, error) {
+	partitions, err := partitionsOf(ctx, broker, topic)
 	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", topic, err)
+		return nil, fmt.Errorf("watch the log: %w", err)
 	}
-	for _, p := range meta.Topics[0].Partitions {
-		o.next[p.ID] = 0
-		go o.follow(ctx, brokers, p.ID)
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	o := &Oracle{broker: broker, topic: topic, cancel: cancel, seen: map[string]int64{}, next: map[int]int64{}}
+	for _, p := range partitions {
+		o.wg.Go(func() {
+			if err := o.follow(life, p.ID); err != nil && life.Err() == nil {
+				o.mu.Lock()
+				o.err = fmt.Errorf("read partition %d: %w", p.ID, err)
+				o.mu.Unlock()
+			}
+		})
 	}
 	return o, nil
 }
 
-func (o *Oracle) follow(ctx context.Context, brokers []string, partition int) {
+func partitionsOf(ctx context.Context, broker, topic string) ([]kafka.Partition, error) {
+	conn, err := kafka.DialContext(ctx, "tcp", broker)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.ReadPartitions(topic)
+}
+
+func (o *Oracle) follow(ctx context.Context, partition int) error {
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: brokers, Topic: o.topic, Partition: partition, MinBytes: 1, MaxBytes: 10 << 20, MaxWait: 200 * time.Millisecond,
-		ReadBackoffMin: 50 * time.Millisecond, ReadBackoffMax: 500 * time.Millisecond, MaxAttempts: 1 << 20,
+		Brokers: []string{o.broker}, Topic: o.topic, Partition: partition, MinBytes: 1, MaxBytes: 10 << 20,
+		MaxWait: 250 * time.Millisecond, ReadBackoffMin: 5 * time.Millisecond, ReadBackoffMax: 100 * time.Millisecond,
 	})
 	defer reader.Close()
-	for ctx.Err() == nil {
+	if err := reader.SetOffset(kafka.FirstOffset); err != nil {
+		return err
+	}
+	for {
 		m, err := reader.ReadMessage(ctx)
 		if err != nil {
-			pause(ctx, 100*time.Millisecond)
-			continue
+			return err
 		}
 		r, err := decode(m)
-		o.mu.Lock()
-		switch {
-		case err != nil:
-			o.alien++
-		case r.ID != "":
-			o.log = append(o.log, r)
+		if err != nil {
+			return err
 		}
+		o.mu.Lock()
 		o.next[partition] = m.Offset + 1
+		if r.ID != "" {
+			o.log = append(o.log, r)
+			if _, again := o.seen[r.ID]; !again {
+				o.seen[r.ID] = now()
+			}
+		}
 		o.mu.Unlock()
 	}
 }
 
-// Log returns what the topic holds, at least all of what it holds now. It waits while a partition has no leader.
+// Log returns all that the topic holds now.
 func (o *Oracle) Log(ctx context.Context) ([]checker.Record, error) {
-	var ends map[int]int64
-	if err := harness.Eventually(ctx, func(ctx context.Context) (err error) {
-		ends, err = o.ends(ctx)
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("the end of %s: %w", o.topic, err)
+	partitions, err := partitionsOf(ctx, o.broker, o.topic)
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
 	}
-	var log []checker.Record
-	err := harness.Eventually(ctx, func(context.Context) error {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		for p, end := range ends {
-			if o.next[p] < end {
-				return fmt.Errorf("the oracle has read %d of %d records of partition %d", o.next[p], end, p)
-			}
+	for _, p := range partitions {
+		conn, err := kafka.DialLeader(ctx, "tcp", fmt.Sprintf("%s:%d", p.Leader.Host, p.Leader.Port), o.topic, p.ID)
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
 		}
-		log = o.log[:len(o.log):len(o.log)]
-		return nil
-	})
-	return log, err
+		first, end, err := conn.ReadOffsets()
+		conn.Close()
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		if first == end {
+			continue
+		}
+		if err := harness.Eventually(ctx, func(context.Context) error { return o.reached(p.ID, end) }); err != nil {
+			return nil, err
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.log), o.err
 }
 
-func (o *Oracle) ends(ctx context.Context) (map[int]int64, error) {
-	var ask []kafka.OffsetRequest
+func (o *Oracle) reached(partition int, end int64) error {
 	o.mu.Lock()
-	for p := range o.next {
-		ask = append(ask, kafka.LastOffsetOf(p))
+	defer o.mu.Unlock()
+	if o.next[partition] < end {
+		return fmt.Errorf("the oracle is at %d of %d in partition %d: %w", o.next[partition], end, partition, o.err)
 	}
-	o.mu.Unlock()
-	answer, err := o.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{o.topic: ask}})
-	if err != nil {
-		return nil, err
-	}
-	ends := map[int]int64{}
-	for _, p := range answer.Topics[o.topic] {
-		if p.Error != nil {
-			return nil, p.Error
-		}
-		ends[p.Partition] = p.LastOffset
-	}
-	return ends, nil
+	return nil
+}
+
+// Seen returns when each id was first there, in epoch milliseconds.
+func (o *Oracle) Seen() map[string]int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.seen)
+}
+
+// Close ends the reading.
+func (o *Oracle) Close() {
+	o.cancel()
+	o.wg.Wait()
 }
 
 // decode reads what the publishers of this package write. Control records come back without an id.

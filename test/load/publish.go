@@ -86,23 +86,27 @@ func (r *Run) publishHTTP(ctx context.Context, p *Published) {
 	}
 }
 
-const postTries = 60
+const (
+	postTries  = 120
+	postWithin = 3 * time.Second
+)
 
 func (r *Run) post(p *Published, n int) {
 	to := map[string]any{"rooms": []string{r.plan.Room(rand.IntN(r.plan.Rooms))}}
 	if n%10 == 0 {
 		to["users"] = []string{r.recorders[rand.IntN(len(r.recorders))].m.user}
 	}
-	body, _ := json.Marshal(map[string]any{
-		"id": fmt.Sprintf("%s-h%d-%d", r.plan.Name, r.publications, n), "event": "message:new", "to": to,
-		"data": map[string]any{"n": n, "t": now(), "text": strings.Repeat("y", 160)},
-	})
+	id := fmt.Sprintf("%s-h%d-%d", r.plan.Name, r.publications, n)
 	for try := range postTries {
+		// Each try has a stamp of its own: what a dead server never took is not late.
+		body, _ := json.Marshal(map[string]any{
+			"id": id, "event": "message:new", "to": to, "data": map[string]any{"n": n, "t": now(), "text": strings.Repeat("y", 160)},
+		})
 		if try > 0 {
 			atomic.AddInt64(&p.Retried, 1)
 			time.Sleep(min(time.Duration(try)*50*time.Millisecond, time.Second))
 		}
-		if r.postOnce(r.target.Emit[(n+try)%len(r.target.Emit)], body) == nil {
+		if r.postOnce(r.emitAt(n+try), body) == nil {
 			atomic.AddInt64(&p.HTTP, 1)
 			return
 		}
@@ -111,7 +115,7 @@ func (r *Run) post(p *Published, n int) {
 }
 
 func (r *Run) postOnce(base string, body []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), postWithin)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/emit", bytes.NewReader(body))
 	if err != nil {

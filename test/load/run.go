@@ -177,7 +177,9 @@ func (r *Run) Settle(ctx context.Context) (Verdict, error) {
 
 // CatchUp waits until every client is in its rooms and has handled what it must of the time before end, and judges all
 // that happened so far. Publishers may go on. It gives up when ctx ends: then the report says what is lost.
-func (r *Run) CatchUp(ctx context.Context, oracle *Oracle, end int64) (Verdict, error) {
+func (r *Run) CatchUp(ctx context.Context, oracle interface {
+	Log(context.Context) ([]checker.Record, error)
+}, end int64) (Verdict, error) {
 	for {
 		absent := r.WaitJoined(ctx, nil)
 		clients := r.Histories() // before the log: what is handled must be in it

@@ -10,6 +10,6 @@ import (
 
 // The peers alone, to look at the load itself: go test -tags system,peers -run TestPeersAlone ./system
 func TestPeersAlone(t *testing.T) {
-	s := start(t, harness.Config{Name: "system-peers"})
+	s := harness.Run(t, harness.Config{Name: "system-peers"})
 	t.Log(peers(t, s))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -16,18 +15,8 @@ import (
 	"github.com/edumatrix/interlink/test/proxy"
 )
 
-// duration is how long the publishers publish: SYSTEM_SECONDS, else 60 s.
-func duration(t *testing.T) time.Duration {
-	text := os.Getenv("SYSTEM_SECONDS")
-	if text == "" {
-		return time.Minute
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("SYSTEM_SECONDS: %v", err)
-	}
-	return time.Duration(n) * time.Second
-}
+// duration is how long the publishers publish.
+func duration(t *testing.T) time.Duration { return harness.Seconds(t, "SYSTEM_SECONDS", time.Minute) }
 
 func plan(name string) load.Plan {
 	return load.Plan{
@@ -56,32 +45,13 @@ func balancer(t *testing.T, targets []string) string {
 	return "http://" + p.Addr()
 }
 
-func start(t *testing.T, config harness.Config) *harness.System {
-	s, err := harness.NewSystem(t.Context(), config)
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func target(t *testing.T, s *harness.System) load.Target {
-	l := load.Target{
-		Root: s.Root, Logs: s.Artifacts, Brokers: s.Kafka.Brokers, Topic: "interlink.events", Key: harness.APIKey,
-	}
+// balanced is a system as clients see it: behind one address, without sticky sessions.
+func balanced(t *testing.T, s *harness.System) load.Target {
 	var gateways []string
 	for _, g := range s.Gateways {
 		gateways = append(gateways, g.Public)
 	}
-	for _, r := range s.Routers {
-		l.Emit = append(l.Emit, "http://"+r.HTTP)
-	}
-	l.URLs = []string{balancer(t, gateways)}
-	return l
+	return load.TargetOf(s, balancer(t, gateways))
 }
 
 // figures are what a run prints beside its verdict.
@@ -94,7 +64,7 @@ type figures struct {
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%-28s p50 %4d ms   p99 %5d ms   CPU %6.1f s   %5.0f records/s   %d deliveries",
+	return fmt.Sprintf("%-32s p50 %4d ms   p99 %5d ms   CPU %6.1f s   %5.0f records/s   %d deliveries",
 		f.name, f.p50, f.p99, f.cpu.Seconds(), f.perSecond, f.deliveries)
 }
 
@@ -119,7 +89,7 @@ func run(t *testing.T, name string, l load.Target, p load.Plan, during time.Dura
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	delays := load.Delays(verdict.Log, r.Histories(), nil)
+	delays := r.Latency(verdict)
 	websocket, polling, upgrade := r.Transports()
 	t.Logf("%s: %d records by Kafka, %d by HTTP (%d retried, %d given up); %d clients on WebSocket, %d polling, %d upgraded",
 		name, published.Kafka, published.HTTP, published.Retried, published.Failed, websocket, polling, upgrade)
@@ -147,8 +117,8 @@ func judge(t *testing.T, v load.Verdict) {
 
 // Show 5 of the main job: one publish reaches every browser in the room, and the same load on what Interlink replaces.
 func TestEveryEventReachesEverySocketOnceInOrder(t *testing.T) {
-	s := start(t, harness.Config{Name: "system", Gateways: 3, Routers: 2, Presence: 2})
-	verdict, ours := run(t, "Interlink", target(t, s), plan("sys"), duration(t), s.PIDs())
+	s := harness.Run(t, harness.Config{Name: "system", Gateways: 3, Routers: 2, Presence: 2})
+	verdict, ours := run(t, "Interlink", balanced(t, s), plan("sys"), duration(t), s.PIDs())
 	judge(t, verdict)
 
 	for _, p := range s.PIDs() {
@@ -156,8 +126,13 @@ func TestEveryEventReachesEverySocketOnceInOrder(t *testing.T) {
 			t.Logf("process %d: %d MB resident", p, rss>>20)
 		}
 	}
+	// Once more with WebSockets alone, which is all that the peers can do behind this balancer.
+	p := plan("ws")
+	p.WebSocketOnly = true
+	verdict, webSockets := run(t, "Interlink, WebSocket alone", balanced(t, s), p, duration(t), s.PIDs())
+	judge(t, verdict)
 	peer := peers(t, s)
-	table := fmt.Sprintf("%v\n%v\n", ours, peer)
+	table := fmt.Sprintf("%v\n%v\n%v\n", ours, webSockets, peer)
 	t.Logf("publish to handler, CPU of all server processes:\n%s", table)
 	if err := os.WriteFile(filepath.Join(s.Artifacts, "figures.txt"), []byte(table), 0o644); err != nil {
 		t.Error(err)
@@ -199,8 +174,8 @@ func peers(t *testing.T, s *harness.System) figures {
 
 // The same path with routers that reach Kafka through TLS and SCRAM, and a producer that does too.
 func TestOverTLSAndSCRAM(t *testing.T) {
-	s := start(t, harness.Config{Name: "system-tls", Gateways: 2, Routers: 2, Presence: 1, TLS: true})
-	l := target(t, s)
+	s := harness.Run(t, harness.Config{Name: "system-tls", Gateways: 2, Routers: 2, Presence: 1, TLS: true})
+	l := balanced(t, s)
 	l.TLSBrokers, l.CAFile, l.User, l.Password = s.Kafka.TLSBrokers, s.Kafka.CAFile, harness.KafkaUser, harness.KafkaPassword
 	p := plan("tls")
 	p.JS, p.Go, p.Rooms = 20, 80, 60

@@ -1,0 +1,206 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edumatrix/interlink/test/cut"
+	"github.com/edumatrix/interlink/test/harness"
+)
+
+// Fault is something that breaks and is mended. Begin breaks it and returns what mends it.
+type Fault struct {
+	Name    string
+	Holds   time.Duration                               // how long it lasts when it is the only one
+	Touches func(s *Stage, n int) string                // what it needs for itself: two faults at once must differ
+	Begin   func(s *Stage, n int) (func() error, error) // n chooses what is broken
+	Permits []string                                    // reasons to begin anew, beside what every fault permits
+}
+
+// Faults are all that the suite injects. What each permits follows from the design: a session lives in the store, so only
+// a store that was away, or has forgotten, makes an honest "no"; and a client that cannot reach anybody for as long as the
+// window is told so.
+var faults = []Fault{
+	{Name: "gateway killed", Holds: 5 * time.Second, Touches: gateway, Begin: killGateway},
+	{Name: "gateway frozen", Holds: 10 * time.Second, Touches: gateway, Begin: freezeGateway, Permits: []string{window}},
+	{Name: "router killed", Holds: 6 * time.Second, Touches: router, Begin: killRouter},
+	{Name: "router frozen", Holds: 10 * time.Second, Touches: router, Begin: freezeRouter},
+	{Name: "one-way cut, clients", Holds: 8 * time.Second, Touches: gateway, Begin: cutEdge, Permits: []string{window}},
+	{Name: "one-way cut, routers", Holds: 8 * time.Second, Touches: gateway, Begin: cutInner, Permits: []string{window}},
+	{Name: "Redis killed", Holds: 6 * time.Second, Touches: redis, Begin: killRedis, Permits: []string{storeUnavailable, noSession, noBase}},
+	{Name: "FLUSHALL", Touches: redis, Begin: flushAll, Permits: []string{noSession, noBase}},
+	{Name: "partition leader killed", Holds: 8 * time.Second, Touches: broker, Begin: killBroker},
+	{Name: "five rebalances", Holds: time.Second, Touches: router, Begin: rebalance},
+	{Name: "all reconnect at once", Touches: nothing, Begin: resetAll},
+	{Name: "clients cut by RST", Holds: 8 * time.Second, Touches: nothing, Begin: resetMany},
+	{Name: "clients cut by silence", Holds: 8 * time.Second, Touches: nothing, Begin: silenceMany},
+}
+
+func gateway(s *Stage, n int) string { return "gateway " + strconv.Itoa(n%len(s.Gateways)) }
+func router(s *Stage, _ int) string  { return "routers of " + s.Config.Name }
+func redis(*Stage, int) string       { return "redis" }
+func broker(*Stage, int) string      { return "brokers" }
+func nothing(_ *Stage, n int) string { return "clients " + strconv.Itoa(n) }
+
+func nothingToMend() error { return nil }
+
+func killGateway(s *Stage, n int) (func() error, error) {
+	g := s.Gateways[n%len(s.Gateways)]
+	return func() error {
+		return errors.Join(g.Restart(), g.WaitReady(s.ctx, harness.HTTPStatus("http://"+g.Admin+"/readyz", 200)))
+	}, g.Kill()
+}
+
+func freezeGateway(s *Stage, n int) (func() error, error) {
+	g := s.Gateways[n%len(s.Gateways)]
+	return g.Thaw, g.Freeze()
+}
+
+func killRouter(s *Stage, n int) (func() error, error) {
+	r := s.Routers[n%len(s.Routers)]
+	return func() error {
+		return errors.Join(r.Restart(), r.WaitReady(s.ctx, harness.HTTPStatus("http://"+r.Admin+"/readyz", 200)))
+	}, r.Kill()
+}
+
+func freezeRouter(s *Stage, n int) (func() error, error) {
+	r := s.Routers[n%len(s.Routers)]
+	return r.Thaw, r.Freeze()
+}
+
+func cutEdge(s *Stage, n int) (func() error, error) {
+	direction := []cut.Direction{cut.ToClient, cut.ToServer}[n/len(s.Gateways)%2]
+	release := s.Edge.Hold(direction, cut.To(s.Gateways[n%len(s.Gateways)].Public))
+	return func() error { release(); return nil }, nil
+}
+
+func cutInner(s *Stage, n int) (func() error, error) {
+	direction := []cut.Direction{cut.ToServer, cut.ToClient}[n/len(s.Gateways)%2]
+	release := s.Inner[n%len(s.Gateways)].Hold(direction, nil)
+	return func() error { release(); return nil }, nil
+}
+
+func killRedis(s *Stage, _ int) (func() error, error) {
+	_, err := s.Redis.Do(s.ctx, "kill")
+	return func() error { _, err := s.Redis.Do(s.ctx, "up"); return err }, err
+}
+
+func flushAll(s *Stage, _ int) (func() error, error) {
+	_, err := s.Redis.Do(s.ctx, "cli", "flushall")
+	return nothingToMend, err
+}
+
+func killBroker(s *Stage, n int) (func() error, error) {
+	i := strconv.Itoa(n%len(s.Kafka.Brokers) + 1)
+	_, err := s.Kafka.Do(s.ctx, "kill", i)
+	return func() error { _, err := s.Kafka.Do(s.ctx, "start", i); return err }, err
+}
+
+// rebalance makes members leave and come: a clean end and a start are two rebalances.
+func rebalance(s *Stage, n int) (func() error, error) {
+	r := s.Routers[n%len(s.Routers)]
+	for range 3 {
+		if err := r.Terminate(10 * time.Second); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(r.Restart(), r.WaitReady(s.ctx, harness.HTTPStatus("http://"+r.Admin+"/readyz", 200))); err != nil {
+			return nil, err
+		}
+	}
+	return nothingToMend, nil
+}
+
+func resetAll(s *Stage, _ int) (func() error, error) {
+	if s.Edge.Reset(nil) == 0 {
+		return nil, errors.New("nobody was connected")
+	}
+	return nothingToMend, nil
+}
+
+// resetMany resets a tenth of all connections each half second until it is mended.
+func resetMany(s *Stage, n int) (func() error, error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := uint64(0); ctx.Err() == nil; i++ {
+			s.Edge.Reset(share(10, i+uint64(n)))
+			pause(ctx, 500*time.Millisecond)
+		}
+	}()
+	return func() error { cancel(); <-done; return nil }, nil
+}
+
+func silenceMany(s *Stage, n int) (func() error, error) {
+	if s.Edge.Silence(share(2, uint64(n))) == 0 {
+		return nil, errors.New("nobody was connected")
+	}
+	return nothingToMend, nil
+}
+
+// share chooses one of n connections, which one of them by the turn.
+func share(n, turn uint64) cut.Which { return func(c cut.Conn) bool { return (c.ID+turn)%n == 0 } }
+
+// background cuts one connection after the other, so that somebody reconnects during every fault. It returns how to stop.
+func background(s *Stage, every time.Duration) (stop func() int) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	cuts := make(chan int, 1)
+	go func() {
+		n := 0
+		for ctx.Err() == nil {
+			pause(ctx, every)
+			if list := s.Edge.Conns(); len(list) > 0 {
+				victim := list[rand.IntN(len(list))].ID
+				n += s.Edge.Reset(func(c cut.Conn) bool { return c.ID == victim })
+			}
+		}
+		cuts <- n
+	}()
+	return func() int { cancel(); return <-cuts }
+}
+
+// random breaks things for a time, two at once at most, and mends everything. It returns what it did.
+func random(ctx context.Context, s *Stage, r *rand.Rand, during time.Duration, logf func(string, ...any)) (permits []string, err error) {
+	begun := time.Now()
+	type open struct {
+		touches string
+		until   time.Time
+		name    string
+		mend    func() error
+	}
+	var now []open
+	mend := func(all bool) {
+		now = slices.DeleteFunc(now, func(o open) bool {
+			if !all && time.Now().Before(o.until) {
+				return false
+			}
+			if failed := o.mend(); failed != nil {
+				err = errors.Join(err, fmt.Errorf("%s: mend: %w", o.name, failed))
+			}
+			return true
+		})
+	}
+	defer mend(true)
+	for time.Since(begun) < during && ctx.Err() == nil {
+		mend(false)
+		f, n := faults[r.IntN(len(faults))], r.IntN(1000)
+		busy := slices.ContainsFunc(now, func(o open) bool { return o.touches == f.Touches(s, n) })
+		if len(now) < 2 && !busy {
+			logf("%5.1f s: %s (%s)", time.Since(begun).Seconds(), f.Name, f.Touches(s, n))
+			heal, failed := f.Begin(s, n)
+			if failed != nil {
+				return permits, fmt.Errorf("%s: %w", f.Name, failed)
+			}
+			permits = append(permits, f.Permits...)
+			holds := time.Duration(float64(f.Holds) * (0.3 + 0.9*r.Float64()))
+			now = append(now, open{f.Touches(s, n), time.Now().Add(holds), f.Name, heal})
+		}
+		pause(ctx, time.Duration(500+r.IntN(4000))*time.Millisecond)
+	}
+	return permits, nil
+}

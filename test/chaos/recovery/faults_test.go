@@ -1,0 +1,219 @@
+//go:build chaos || soak
+
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edumatrix/interlink/test/checker"
+	"github.com/edumatrix/interlink/test/harness"
+	"github.com/edumatrix/interlink/test/load"
+)
+
+// caughtUpWithin is the one bound on time: after a fault everybody has everything this soon.
+const caughtUpWithin = time.Minute
+
+// number reads a size from the environment.
+func number(t testing.TB, name string, without int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return without
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// suite is a stage under load, judged phase by phase.
+type suite struct {
+	t      *testing.T
+	stage  *Stage
+	run    *load.Run
+	oracle *load.Follower
+	judge  Judge
+	rows   []Row
+	ended  chan error         // of the publishers
+	stop   context.CancelFunc // ends the publishers
+}
+
+func begin(t *testing.T, stage *Stage, plan load.Plan) *suite {
+	t.Helper()
+	s := &suite{t: t, stage: stage, ended: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	s.stop = cancel
+	var err error
+	if s.oracle, err = load.Follow(ctx, stage.Kafka.Brokers, "interlink.events"); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	s.run, err = load.Start(t.Context(), stage.Target(), plan)
+	t.Cleanup(func() {
+		if s.run != nil {
+			_ = s.run.Stop()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d clients of the official library and %d in Go are in their rooms after %.1f s", plan.JS, plan.Go, time.Since(begun).Seconds())
+	publishing, cancelPublishing := context.WithCancel(ctx)
+	s.stop = cancelPublishing
+	go func() {
+		p, err := s.run.Publish(publishing, 24*time.Hour)
+		t.Logf("published %d by Kafka, %d by HTTP (%d tries again, %d given up)", p.Kafka, p.HTTP, p.Retried, p.Failed)
+		s.ended <- err
+	}()
+	return s
+}
+
+// phase runs what breaks things, waits until everybody has caught up, and judges.
+func (s *suite) phase(name string, permits []string, during func(context.Context) ([]string, error)) Row {
+	s.t.Helper()
+	p := Phase{Name: name, Begun: time.Now().UnixMilli()}
+	stopCuts := background(s.stage, 250*time.Millisecond)
+	more, err := during(s.t.Context())
+	if err != nil {
+		s.t.Errorf("%s: %v", name, err)
+	}
+	cuts := stopCuts()
+	p.Permits = append(append([]string{unsaid}, permits...), more...)
+	healed := time.Now()
+	waiting, cancel := context.WithTimeout(s.t.Context(), caughtUpWithin)
+	defer cancel()
+	verdict, err := s.run.CatchUp(waiting, s.oracle, healed.UnixMilli())
+	if err != nil {
+		s.t.Errorf("%s: %v", name, err)
+	}
+	p.End = time.Now().UnixMilli()
+	row := s.judge.Row(p, verdict.Report, verdict.Log, s.run.Histories())
+	row.Settled = p.End - healed.UnixMilli()
+	s.rows = append(s.rows, row)
+	s.t.Logf("%v | settled after %d ms, %d cuts beside it", row, row.Settled, cuts)
+	s.judgeRow(row, verdict.Report)
+	return row
+}
+
+func (s *suite) judgeRow(row Row, report checker.Report) {
+	if !row.OK() {
+		s.t.Errorf("%s: not as guaranteed: %v", row.Name, report)
+	}
+	for i, b := range row.Forbidden {
+		if i == 5 {
+			s.t.Errorf("%s: … %d more", row.Name, len(row.Forbidden)-i)
+			break
+		}
+		s.t.Errorf("%s: %s was told %q at %d, which nothing permits", row.Name, b.Client, b.Reason, b.Time)
+	}
+	if row.Recovered == 0 {
+		s.t.Errorf("%s: nobody was recovered: it proves nothing", row.Name)
+	}
+}
+
+// inject is a phase with one fault.
+func (s *suite) inject(f Fault, n int) {
+	s.phase(f.Name, f.Permits, func(ctx context.Context) ([]string, error) {
+		mend, err := f.Begin(s.stage, n)
+		if err != nil {
+			return nil, err
+		}
+		pause(ctx, f.Holds)
+		err = mend()
+		pause(ctx, 2*time.Second) // what comes back must meet a load that goes on
+		return nil, err
+	})
+}
+
+// end stops publishers and clients, prints the table, and looks for what was left behind.
+func (s *suite) end(goroutines map[string]int) {
+	s.t.Helper()
+	s.stop()
+	if err := <-s.ended; err != nil {
+		s.t.Errorf("publishers: %v", err)
+	}
+	verdict, err := s.run.Settle(s.t.Context())
+	if err != nil || !verdict.OK() {
+		s.t.Errorf("the whole run: %v %v", verdict.Report, err)
+	}
+	if verdict.Recovered == 0 || len(s.rows) == 0 {
+		s.t.Errorf("%d recoveries, %d faults: a run that proves nothing", verdict.Recovered, len(s.rows))
+	}
+	var table strings.Builder
+	fmt.Fprintln(&table, Header())
+	for _, row := range s.rows {
+		fmt.Fprintln(&table, row)
+	}
+	fmt.Fprintf(&table, "\n%v\n\n%v\n", verdict.Report, s.stage.Memory)
+	if err := s.run.Stop(); err != nil {
+		s.t.Error(err)
+	}
+	s.run = nil
+	fmt.Fprintf(&table, "goroutines after all clients went: %v\n", s.goroutines(goroutines))
+	s.t.Log("\n" + table.String())
+	if err := os.WriteFile(filepath.Join(s.stage.Artifacts, "faults.txt"), []byte(table.String()), 0o644); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// goroutines waits until every process has as many goroutines as before the clients came, and a few more at most.
+func (s *suite) goroutines(before map[string]int) string {
+	const more = 25 // streams and timers that come and go
+	ctx, cancel := context.WithTimeout(s.t.Context(), caughtUpWithin)
+	defer cancel()
+	var after map[string]int
+	err := harness.Eventually(ctx, func(ctx context.Context) (err error) {
+		if after, err = s.stage.Goroutines(ctx); err != nil {
+			return err
+		}
+		for name, n := range after {
+			if n > before[name]+more {
+				err = errors.Join(err, fmt.Errorf("%s has %d goroutines, %d before the clients came", name, n, before[name]))
+			}
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Error(err)
+	}
+	return fmt.Sprintf("%v, before they came: %v", after, before)
+}
+
+// TestNothingIsLost injects each fault and then all at random while publishers never pause.
+// RECOVERY_JS, RECOVERY_GO, RECOVERY_RATE, RECOVERY_RANDOM (seconds), RECOVERY_SEED and RECOVERY_ONLY (a part of a
+// fault's name) change it.
+func TestNothingIsLost(t *testing.T) {
+	stage := NewStage(t, harness.Config{Name: "recovery", Gateways: 3, Routers: 2, Presence: 2, Brokers: 3}, resumeWindow)
+	before, err := stage.Goroutines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := begin(t, stage, load.Plan{
+		Name: "r", JS: number(t, "RECOVERY_JS", 100), Go: number(t, "RECOVERY_GO", 300), Workers: 2, Rooms: 150, RoomsPerSocket: 3,
+		Rate: number(t, "RECOVERY_RATE", 200), Token: harness.Token, Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second,
+	})
+	for i, f := range faults {
+		if strings.Contains(f.Name, os.Getenv("RECOVERY_ONLY")) {
+			s.inject(f, i)
+		}
+	}
+	if during := harness.Seconds(t, "RECOVERY_RANDOM", 2*time.Minute); during > 0 {
+		seed := uint64(number(t, "RECOVERY_SEED", int(time.Now().Unix())))
+		t.Logf("at random for %v, RECOVERY_SEED=%d", during, seed)
+		s.phase("at random", nil, func(ctx context.Context) ([]string, error) {
+			return random(ctx, stage, rand.New(rand.NewPCG(seed, 0)), during, t.Logf)
+		})
+	}
+	s.end(before)
+}
