@@ -173,7 +173,11 @@ type burier struct{ r *Router }
 
 // Bury implements deadletter.Writer.
 func (b burier) Bury(ctx context.Context, key, value []byte, headers []envelope.Header) error {
-	return b.r.writeOne(ctx, producer.Record{Topic: b.r.opts.topic(topicDeadLetter), Key: key, Value: value, Headers: headers})
+	err := b.r.writeOne(ctx, producer.Record{Topic: b.r.opts.topic(topicDeadLetter), Key: key, Value: value, Headers: headers})
+	if errors.Is(err, producer.ErrTooLarge) {
+		return fmt.Errorf("%w: %w", deadletter.ErrTooLarge, err)
+	}
+	return err
 }
 
 // Revoke implements revocations.Appender.

@@ -4,6 +4,7 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
 )
+
+// ErrTooLarge is what a Writer's error wraps if the record is larger than the topic takes.
+var ErrTooLarge = errors.New("the letter is larger than the dead-letter topic takes")
 
 // Writer appends one record to the dead-letter topic and returns when the brokers have it.
 type Writer interface {
@@ -22,10 +26,15 @@ const MaxBytes = 16 << 20
 
 const retryAfter = time.Second
 
+// cutBytes is what is kept of a value that is too large as it came: headers and the like leave less room than the
+// original had. It is a beginning to recognise the record by; the rest is still at its source.
+const cutBytes = 64 << 10
+
 type letter struct {
 	m      envelope.Message
 	reason envelope.Reason
 	detail string
+	cut    int // bytes of the original value, if it is not whole any more
 }
 
 // Office writes letters in the order in which they came. Safe for use by many goroutines.
@@ -50,7 +59,7 @@ func (o *Office) Send(m envelope.Message, reason envelope.Reason, detail string)
 	o.mu.Lock()
 	full := o.bytes+size(m) > MaxBytes
 	if !full {
-		o.queue = append(o.queue, letter{m, reason, detail})
+		o.queue = append(o.queue, letter{m: m, reason: reason, detail: detail})
 		o.bytes += size(m)
 	}
 	o.mu.Unlock()
@@ -90,8 +99,13 @@ func (o *Office) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		err := o.writer.Bury(ctx, l.m.Key, l.m.Value, headers(l))
-		if err == nil {
+		err := o.bury(ctx, l)
+		switch {
+		case errors.Is(err, ErrTooLarge): // no waiting mends that, and what comes behind must not wait for it
+			o.logger.ErrorContext(ctx, "a dead letter finds no room on its topic and is dropped", "partition", l.m.Partition, "offset", l.m.Offset, "error", err)
+			o.dropped()
+			fallthrough
+		case err == nil:
 			o.done()
 			continue
 		}
@@ -102,6 +116,21 @@ func (o *Office) Run(ctx context.Context) error {
 		case <-time.After(retryAfter):
 		}
 	}
+}
+
+// bury writes a letter whole, else the beginning of it, else only where it came from and why.
+func (o *Office) bury(ctx context.Context, l letter) error {
+	err := o.writer.Bury(ctx, l.m.Key, l.m.Value, headers(l))
+	if !errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	l.cut = len(l.m.Value)
+	l.m.Value = l.m.Value[:min(cutBytes, l.cut)]
+	if err := o.writer.Bury(ctx, l.m.Key, l.m.Value, headers(l)); !errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	l.m.Key, l.m.Value, l.m.Headers = nil, nil, nil
+	return o.writer.Bury(ctx, nil, nil, headers(l))
 }
 
 func (o *Office) first() (letter, bool) {
@@ -121,10 +150,14 @@ func (o *Office) done() {
 	o.queue = o.queue[1:]
 }
 
-// headers keep the original ones and say why and where from.
+// headers keep the original ones and say why and where from, and how long a value was that is cut short.
 func headers(l letter) []envelope.Header {
 	source := l.m.Topic + "/" + strconv.Itoa(l.m.Partition) + "/" + strconv.FormatInt(l.m.Offset, 10)
 	out := append([]envelope.Header(nil), l.m.Headers...)
-	return append(out, envelope.Header{Key: "reason", Value: []byte(l.detail)}, envelope.Header{Key: "source", Value: []byte(source)},
+	out = append(out, envelope.Header{Key: "reason", Value: []byte(l.detail)}, envelope.Header{Key: "source", Value: []byte(source)},
 		envelope.Header{Key: "code", Value: []byte(l.reason)})
+	if l.cut > 0 {
+		out = append(out, envelope.Header{Key: "cut", Value: strconv.AppendInt(nil, int64(l.cut), 10)})
+	}
+	return out
 }

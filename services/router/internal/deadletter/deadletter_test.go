@@ -3,6 +3,7 @@ package deadletter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -59,6 +60,63 @@ func TestLettersAreWrittenInOrderAndHoldTheCommit(t *testing.T) {
 	}
 }
 
+// narrow takes what is at most a number of bytes long, headers not counted.
+type narrow struct {
+	most  int
+	wrote chan string
+}
+
+func (n narrow) Bury(_ context.Context, key, value []byte, all []envelope.Header) error {
+	if len(key)+len(value) > n.most {
+		return fmt.Errorf("kafka: %w", ErrTooLarge)
+	}
+	text := fmt.Sprint(string(key), "=", len(value))
+	for _, h := range all {
+		if h.Key == "cut" {
+			text += " of " + string(h.Value)
+		}
+	}
+	n.wrote <- text
+	return nil
+}
+
+func TestALetterThatIsTooLargeHoldsUpNoOther(t *testing.T) {
+	for name, tt := range map[string]struct {
+		most int
+		want []string
+		lost int
+	}{
+		"the beginning of it fits":   {cutBytes + 10, []string{"k=65536 of 100000", "k=1"}, 0},
+		"only where it was fits":     {10, []string{"=0 of 100000", "k=1"}, 0},
+		"not even that, nor another": {-1, nil, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, dropped := narrow{tt.most, make(chan string, 4)}, make(chan struct{}, 4)
+			o := New(f, slog.New(slog.DiscardHandler), func() { dropped <- struct{}{} })
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- o.Run(ctx) }()
+			o.Send(letterAt(5, string(make([]byte, 100_000))), envelope.Invalid, "because")
+			o.Send(letterAt(6, "b"), envelope.Invalid, "because")
+			for _, want := range tt.want {
+				if got := <-f.wrote; got != want {
+					t.Errorf("wrote %q, want %q", got, want)
+				}
+			}
+			for range tt.lost {
+				<-dropped
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if _, waiting := o.Low(2); waiting {
+				t.Error("a commit is still held")
+			}
+		})
+	}
+}
+
 func TestWhatFindsNoRoomIsCounted(t *testing.T) {
 	dropped := 0
 	o := New(nil, slog.New(slog.DiscardHandler), func() { dropped++ })
@@ -75,7 +133,7 @@ func TestHeadersSayWhyAndWhereFrom(t *testing.T) {
 	m := letterAt(7, "x")
 	m.Headers = []envelope.Header{{Key: "h", Value: []byte("v")}}
 	got := map[string]string{}
-	for _, h := range headers(letter{m, envelope.NotJSON, "broken JSON"}) {
+	for _, h := range headers(letter{m: m, reason: envelope.NotJSON, detail: "broken JSON"}) {
 		got[h.Key] = string(h.Value)
 	}
 	for k, want := range map[string]string{"h": "v", "reason": "broken JSON", "code": "not_json", "source": "t/2/7"} {
