@@ -31,6 +31,8 @@ type fakeGateway struct {
 	covered   map[uint32]uint64
 	records   map[uint32][]*deliveryv1.Record // taken, by partition
 	pushed    []*deliveryv1.Record
+	gone      []*deliveryv1.Gone
+	resets    int // other epochs than the first
 	hellos    []*deliveryv1.Hello
 	revoked   []*deliveryv1.Revocation
 	streams   map[*fakeStream]bool
@@ -110,7 +112,18 @@ func (g *fakeGateway) take(st *fakeStream, m *deliveryv1.AttachRequest) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch k := m.GetKind().(type) {
+	case *deliveryv1.AttachRequest_Gone:
+		g.gone = append(g.gone, k.Gone)
+		if p := k.Gone.GetPartition(); g.positions[p] == k.Gone.GetPosition() {
+			g.positions[p] = k.Gone.GetEarliest()
+		}
 	case *deliveryv1.AttachRequest_Hello:
+		if n := len(g.hellos); n > 0 && g.hellos[n-1].GetTopicEpoch() != k.Hello.GetTopicEpoch() {
+			g.resets++
+			clear(g.positions)
+			clear(g.records)
+			clear(g.covered)
+		}
 		g.hellos = append(g.hellos, k.Hello)
 		g.revoked = append(g.revoked, k.Hello.GetRevocations()...)
 		g.own(st, k.Hello.GetOwned())

@@ -272,39 +272,6 @@ func TestALeaderThatMovesIsFollowed(t *testing.T) {
 	}
 }
 
-func TestATopicMadeAnewBeginsANewLog(t *testing.T) {
-	c := broker(t)
-	g := newGateway(t, "g1", red)
-	r, _ := start(t, c, func(o *Options) { o.Gateways = []string{g.addr} })
-	attached(t, g, r)
-	produce(t, c, event(string(red), "", 1), event(string(red), "", 2))
-	eventually(t, "both arrive", func() bool { return len(g.data(red)) == 2 })
-	if err := c.DeleteTopic("interlink.events"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.CreateTopic("interlink.events", 4, nil); err != nil {
-		t.Fatal(err)
-	}
-	head := func() int64 {
-		log, ok := r.held.Log(partitionOf(red))
-		if !ok {
-			return -1
-		}
-		_, next, _ := log.Bounds()
-		return next
-	}
-	eventually(t, "the log begins anew", func() bool { return head() == 0 })
-	p := uint32(partitionOf(red))
-	g.with(func() { // what a gateway does after a discontinuity
-		g.positions[p], g.records[p] = 0, nil
-		for st := range g.streams {
-			g.askAgain(st, p)
-		}
-	})
-	produce(t, c, event(string(red), "", 3))
-	eventually(t, "a record of the new topic arrives", func() bool { return slices.Equal(g.data(red), []string{"3"}) })
-}
-
 func TestGatewaysMayComeAndGo(t *testing.T) {
 	c := broker(t)
 	l := listen(t)
