@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -71,7 +72,8 @@ func New(o Options) *Server {
 var (
 	errNotOwned = status.Error(codes.FailedPrecondition, "this router does not serve the partition")
 	errLate     = status.Error(codes.Unavailable, "the partition log has not come that far yet")
-	errBounds   = status.Error(codes.ResourceExhausted, "more than max_events or max_bytes")
+	errEvents   = status.Error(codes.ResourceExhausted, "more than max_events")
+	errBytes    = status.Error(codes.ResourceExhausted, "more than max_bytes")
 )
 
 // Fetch streams the records of [from, to). See the service's description for its errors.
@@ -100,10 +102,6 @@ func result(err error) string {
 
 func (s *Server) fetch(req *replayv1.FetchRequest, stream grpc.ServerStreamingServer[replayv1.FetchResponse]) error {
 	ctx := stream.Context()
-	if err := take(ctx, s.memory); err != nil {
-		return err
-	}
-	defer func() { <-s.memory }()
 	partition := int(req.GetPartition())
 	log, ok := s.opts.Logs.Log(partition)
 	if !ok {
@@ -112,6 +110,12 @@ func (s *Server) fetch(req *replayv1.FetchRequest, stream grpc.ServerStreamingSe
 	if err := s.await(ctx, log, req.GetTo()); err != nil {
 		return err
 	}
+	// Only who reads holds a slot: neither who waits for the log nor who waits for Kafka keeps others from memory.
+	if err := take(ctx, s.memory); err != nil {
+		return err
+	}
+	release := sync.OnceFunc(func() { <-s.memory })
+	defer release()
 	out := &out{stream: stream, events: bound(req.GetMaxEvents()), bytes: bound(req.GetMaxBytes())}
 	want := make(map[uint64]struct{}, len(req.GetRooms()))
 	for _, r := range req.GetRooms() {
@@ -124,6 +128,7 @@ func (s *Server) fetch(req *replayv1.FetchRequest, stream grpc.ServerStreamingSe
 	if from < req.GetTo() {
 		from, err = s.fromLog(log, from, req.GetTo(), want, out)
 		if err == nil && from < req.GetTo() {
+			release()
 			err = s.fromKafka(ctx, partition, from, req.GetTo(), want, out)
 		}
 		if err != nil {
@@ -256,8 +261,11 @@ func (o *out) add(records [][]byte) error {
 	for _, r := range records {
 		o.events--
 		o.bytes -= int64(len(r))
-		if o.events < 0 || o.bytes < 0 {
-			return errBounds
+		if o.events < 0 {
+			return errEvents
+		}
+		if o.bytes < 0 {
+			return errBytes
 		}
 		o.records = append(o.records, r)
 		if o.size += len(r); o.size >= chunkBytes {
