@@ -96,8 +96,11 @@ func TestWhatCantBeReadIsBuriedOnceAndStopsNothing(t *testing.T) {
 	}
 }
 
-func committed(c *kfake.Cluster) (sum int64) {
-	info := c.GroupInfo("interlink-router")
+func committed(c *kfake.Cluster) int64 { return groupCommitted(c, "interlink-router") }
+
+// groupCommitted is the sum of a group's offsets, -1 without any.
+func groupCommitted(c *kfake.Cluster, group string) (sum int64) {
+	info := c.GroupInfo(group)
 	if info == nil {
 		return -1
 	}
