@@ -145,6 +145,7 @@ func (c *Cluster) partition(ctx context.Context, broker, topic string, partition
 		return kafka.Partition{}, err
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // a caller who no longer wants it waits for no frozen broker
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return kafka.Partition{}, err

@@ -98,3 +98,36 @@ func TestTopicsAreMadeAsTheyShouldBe(t *testing.T) {
 		t.Errorf("%d %v", o, err)
 	}
 }
+
+func TestAFrozenBrokerHoldsNobodyWhoHasGone(t *testing.T) {
+	frozen, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer frozen.Close()
+	cluster, err := New(Options{Brokers: []string{frozen.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		_, err := cluster.Leader(ctx, "t", 0)
+		done <- err
+	}()
+	conn, err := frozen.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // the question is there, and is not answered
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err == nil || time.Since(began) > callTimeout/2 {
+		t.Errorf("%v after %v", err, time.Since(began))
+	}
+}

@@ -56,6 +56,8 @@ const (
 	firstPause  = 50 * time.Millisecond
 	longPause   = time.Second
 	callTimeout = 5 * time.Second
+	// writeTimeout is how long the writer may be at it, whoever still waits: every attempt of a few batches in a row.
+	writeTimeout = 5 * time.Minute
 )
 
 // Producer writes. Safe for use by many goroutines.
@@ -95,11 +97,15 @@ func complete(messages []kafka.Message, err error) {
 
 // Write appends the records and answers for each, in order. It blocks until all are acknowledged or ctx ends.
 // Records of one key are appended in the order given. A repeated attempt inside may write one twice: readers drop repeated ids.
+//
+// The writer goes on with what it has taken when ctx has ended, so that counts as in flight until the writer is done:
+// callers who give up and come again find ErrBusy, and do not fill the memory.
 func (p *Producer) Write(ctx context.Context, records []Record) []Result {
 	out := make([]Result, len(records))
 	messages := make([]kafka.Message, 0, len(records))
 	index := make([]int, 0, len(records))
 	waits := make([]pending, 0, len(records))
+	taken := int64(0)
 	for i, r := range records {
 		n := size(r)
 		switch {
@@ -111,7 +117,7 @@ func (p *Producer) Write(ctx context.Context, records []Record) []Result {
 			out[i].Err = ErrBusy
 			continue
 		}
-		defer p.inFlight.Add(-n)
+		taken += n
 		done := make(pending, 1)
 		messages = append(messages, kafka.Message{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: headers(r.Headers), WriterData: done})
 		index, waits = append(index, i), append(waits, done)
@@ -119,11 +125,29 @@ func (p *Producer) Write(ctx context.Context, records []Record) []Result {
 	if len(messages) == 0 {
 		return out
 	}
-	err := p.writer.WriteMessages(ctx, messages...)
+	err := p.write(ctx, messages, taken)
 	for n, i := range index {
 		out[i] = p.result(waits[n], err)
 	}
 	return out
+}
+
+// write waits for the writer, or for the end of ctx. size is given back when the writer is done.
+func (p *Producer) write(ctx context.Context, messages []kafka.Message, size int64) error {
+	done := make(chan error, 1)
+	go func() { // ends within writeTimeout, and before Close does unless that comes first
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		defer cancel()
+		err := p.writer.WriteMessages(own, messages...)
+		p.inFlight.Add(-size)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // result reads what the writer said of a record; if it has said nothing, err of the whole call is why.

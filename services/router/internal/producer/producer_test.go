@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -103,6 +104,42 @@ func TestWhatIsInFlightIsBounded(t *testing.T) {
 	}
 	if n := p.inFlight.Load(); n != 0 {
 		t.Errorf("%d bytes are still counted", n)
+	}
+}
+
+func TestWhoGivesUpMakesNoRoomForMore(t *testing.T) {
+	p, c := newProducer(t, Options{MaxInFlight: 1000})
+	release := make(chan struct{})
+	c.ControlKey(0, hold(c, release))
+	record := []Record{{Topic: "t", Key: []byte("k"), Value: make([]byte, 600)}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	first := make(chan Result, 1)
+	go func() { first <- p.Write(ctx, record)[0] }()
+	for p.inFlight.Load() == 0 {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-t.Context().Done():
+			return
+		}
+	}
+	cancel()
+	if got := <-first; !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("%+v", got)
+	}
+	if got := p.Write(t.Context(), record)[0]; !errors.Is(got.Err, ErrBusy) {
+		t.Errorf("the writer still has the first: %+v", got)
+	}
+	close(release)
+	for p.inFlight.Load() != 0 {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("what was given up is counted for ever")
+		}
+	}
+	if got := p.Write(t.Context(), record)[0]; got.Err != nil {
+		t.Errorf("%+v", got)
 	}
 }
 
