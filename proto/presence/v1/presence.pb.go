@@ -1679,7 +1679,7 @@ type PutSessionRequest struct {
 	Whole         bool                   `protobuf:"varint,2,opt,name=whole,proto3" json:"whole,omitempty"`
 	Add           []string               `protobuf:"bytes,3,rep,name=add,proto3" json:"add,omitempty"` // rooms, if not `whole`
 	Remove        []string               `protobuf:"bytes,4,rep,name=remove,proto3" json:"remove,omitempty"`
-	Base          uint64                 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`                // version of the writer's last acknowledged write, 0 if none
+	Base          uint64                 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`                // the highest version that the writer's writes so far may have had, 0 if none
 	Run           string                 `protobuf:"bytes,6,opt,name=run,proto3" json:"run,omitempty"`                   // run of that write, if not `whole`
 	TtlMs         int64                  `protobuf:"varint,7,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"` // the record is kept so long after this write
 	unknownFields protoimpl.UnknownFields
@@ -2086,6 +2086,7 @@ type EndSessionRequest struct {
 	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	Life          string                 `protobuf:"bytes,2,opt,name=life,proto3" json:"life,omitempty"`                 // of the owner; another one's record stays
 	TtlMs         int64                  `protobuf:"varint,3,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"` // 0: remove it now
+	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`          // the highest that the owner's writes may have had; a later one stays
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2137,6 +2138,13 @@ func (x *EndSessionRequest) GetLife() string {
 func (x *EndSessionRequest) GetTtlMs() int64 {
 	if x != nil {
 		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *EndSessionRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -3239,11 +3247,12 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\x13TakeSessionResponse\x12?\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2%.interlink.presence.v1.SessionOutcomeR\aoutcome\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\tR\x03run\"X\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\"r\n" +
 	"\x11EndSessionRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x12\n" +
 	"\x04life\x18\x02 \x01(\tR\x04life\x12\x15\n" +
-	"\x06ttl_ms\x18\x03 \x01(\x03R\x05ttlMs\"*\n" +
+	"\x06ttl_ms\x18\x03 \x01(\x03R\x05ttlMs\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\"*\n" +
 	"\x12EndSessionResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\bR\x05ended\"\xa9\x01\n" +
 	"\n" +

@@ -24,6 +24,94 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type CloseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Socket        string                 `protobuf:"bytes,2,opt,name=socket,proto3" json:"socket,omitempty"` // public socket id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseRequest) Reset() {
+	*x = CloseRequest{}
+	mi := &file_relay_v1_relay_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseRequest) ProtoMessage() {}
+
+func (x *CloseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_relay_v1_relay_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
+func (*CloseRequest) Descriptor() ([]byte, []int) {
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *CloseRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *CloseRequest) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+type CloseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseResponse) Reset() {
+	*x = CloseResponse{}
+	mi := &file_relay_v1_relay_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseResponse) ProtoMessage() {}
+
+func (x *CloseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_relay_v1_relay_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
+func (*CloseResponse) Descriptor() ([]byte, []int) {
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{1}
+}
+
 type ForwardRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sid           string                 `protobuf:"bytes,1,opt,name=sid,proto3" json:"sid,omitempty"`
@@ -38,7 +126,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_relay_v1_relay_proto_msgTypes[0]
+	mi := &file_relay_v1_relay_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +138,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[0]
+	mi := &file_relay_v1_relay_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +151,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{0}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ForwardRequest) GetSid() string {
@@ -119,7 +207,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_relay_v1_relay_proto_msgTypes[1]
+	mi := &file_relay_v1_relay_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -131,7 +219,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[1]
+	mi := &file_relay_v1_relay_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -144,7 +232,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{1}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ForwardResponse) GetStatus() uint32 {
@@ -177,7 +265,7 @@ type ProbeRequest struct {
 
 func (x *ProbeRequest) Reset() {
 	*x = ProbeRequest{}
-	mi := &file_relay_v1_relay_proto_msgTypes[2]
+	mi := &file_relay_v1_relay_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -189,7 +277,7 @@ func (x *ProbeRequest) String() string {
 func (*ProbeRequest) ProtoMessage() {}
 
 func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[2]
+	mi := &file_relay_v1_relay_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -202,7 +290,7 @@ func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
 func (*ProbeRequest) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{2}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ProbeRequest) GetSid() string {
@@ -220,7 +308,7 @@ type ProbeResponse struct {
 
 func (x *ProbeResponse) Reset() {
 	*x = ProbeResponse{}
-	mi := &file_relay_v1_relay_proto_msgTypes[3]
+	mi := &file_relay_v1_relay_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +320,7 @@ func (x *ProbeResponse) String() string {
 func (*ProbeResponse) ProtoMessage() {}
 
 func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[3]
+	mi := &file_relay_v1_relay_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +333,7 @@ func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeResponse.ProtoReflect.Descriptor instead.
 func (*ProbeResponse) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{3}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{5}
 }
 
 type TakeRequest struct {
@@ -257,7 +345,7 @@ type TakeRequest struct {
 
 func (x *TakeRequest) Reset() {
 	*x = TakeRequest{}
-	mi := &file_relay_v1_relay_proto_msgTypes[4]
+	mi := &file_relay_v1_relay_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +357,7 @@ func (x *TakeRequest) String() string {
 func (*TakeRequest) ProtoMessage() {}
 
 func (x *TakeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[4]
+	mi := &file_relay_v1_relay_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +370,7 @@ func (x *TakeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeRequest.ProtoReflect.Descriptor instead.
 func (*TakeRequest) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{4}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TakeRequest) GetSid() string {
@@ -302,7 +390,7 @@ type TakeResponse struct {
 
 func (x *TakeResponse) Reset() {
 	*x = TakeResponse{}
-	mi := &file_relay_v1_relay_proto_msgTypes[5]
+	mi := &file_relay_v1_relay_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +402,7 @@ func (x *TakeResponse) String() string {
 func (*TakeResponse) ProtoMessage() {}
 
 func (x *TakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[5]
+	mi := &file_relay_v1_relay_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +415,7 @@ func (x *TakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeResponse.ProtoReflect.Descriptor instead.
 func (*TakeResponse) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{5}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TakeResponse) GetUnsent() [][]byte {
@@ -354,13 +442,15 @@ type Handover struct {
 	Positions     []*Position            `protobuf:"bytes,5,rep,name=positions,proto3" json:"positions,omitempty"` // what the unsent queue reaches up to
 	SinceMs       int64                  `protobuf:"varint,6,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
 	UserAgent     string                 `protobuf:"bytes,7,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	Start         []byte                 `protobuf:"bytes,8,opt,name=start,proto3" json:"start,omitempty"` // where the session starts, as its record says
+	Lives         []string               `protobuf:"bytes,9,rep,name=lives,proto3" json:"lives,omitempty"` // of its record: the one that hands over, then those before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_relay_v1_relay_proto_msgTypes[6]
+	mi := &file_relay_v1_relay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +462,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[6]
+	mi := &file_relay_v1_relay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +475,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{6}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Handover) GetSocket() string {
@@ -437,6 +527,20 @@ func (x *Handover) GetUserAgent() string {
 	return ""
 }
 
+func (x *Handover) GetStart() []byte {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *Handover) GetLives() []string {
+	if x != nil {
+		return x.Lives
+	}
+	return nil
+}
+
 type Room struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
@@ -448,7 +552,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_relay_v1_relay_proto_msgTypes[7]
+	mi := &file_relay_v1_relay_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +564,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[7]
+	mi := &file_relay_v1_relay_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +577,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{7}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Room) GetRoom() string {
@@ -507,7 +611,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_relay_v1_relay_proto_msgTypes[8]
+	mi := &file_relay_v1_relay_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +623,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[8]
+	mi := &file_relay_v1_relay_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +636,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{8}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Position) GetPartition() uint32 {
@@ -553,7 +657,11 @@ var File_relay_v1_relay_proto protoreflect.FileDescriptor
 
 const file_relay_v1_relay_proto_rawDesc = "" +
 	"\n" +
-	"\x14relay/v1/relay.proto\x12\x12interlink.relay.v1\"\xaa\x01\n" +
+	"\x14relay/v1/relay.proto\x12\x12interlink.relay.v1\":\n" +
+	"\fCloseRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06socket\x18\x02 \x01(\tR\x06socket\"\x0f\n" +
+	"\rCloseResponse\"\xaa\x01\n" +
 	"\x0eForwardRequest\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
@@ -573,7 +681,7 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\"\\\n" +
 	"\fTakeResponse\x12\x16\n" +
 	"\x06unsent\x18\x01 \x03(\fR\x06unsent\x124\n" +
-	"\x06socket\x18\x02 \x01(\v2\x1c.interlink.relay.v1.HandoverR\x06socket\"\x80\x02\n" +
+	"\x06socket\x18\x02 \x01(\v2\x1c.interlink.relay.v1.HandoverR\x06socket\"\xac\x02\n" +
 	"\bHandover\x12\x16\n" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12\x1c\n" +
@@ -582,18 +690,21 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\tpositions\x18\x05 \x03(\v2\x1c.interlink.relay.v1.PositionR\tpositions\x12\x19\n" +
 	"\bsince_ms\x18\x06 \x01(\x03R\asinceMs\x12\x1d\n" +
 	"\n" +
-	"user_agent\x18\a \x01(\tR\tuserAgent\"X\n" +
+	"user_agent\x18\a \x01(\tR\tuserAgent\x12\x14\n" +
+	"\x05start\x18\b \x01(\fR\x05start\x12\x14\n" +
+	"\x05lives\x18\t \x03(\tR\x05lives\"X\n" +
 	"\x04Room\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12 \n" +
 	"\vpermissions\x18\x02 \x01(\rR\vpermissions\x12\x1a\n" +
 	"\binternal\x18\x03 \x01(\bR\binternal\"@\n" +
 	"\bPosition\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset2\xf4\x01\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset2\xc2\x02\n" +
 	"\x05Relay\x12R\n" +
 	"\aForward\x12\".interlink.relay.v1.ForwardRequest\x1a#.interlink.relay.v1.ForwardResponse\x12L\n" +
 	"\x05Probe\x12 .interlink.relay.v1.ProbeRequest\x1a!.interlink.relay.v1.ProbeResponse\x12I\n" +
-	"\x04Take\x12\x1f.interlink.relay.v1.TakeRequest\x1a .interlink.relay.v1.TakeResponseB7Z5github.com/edumatrix/interlink/proto/relay/v1;relayv1b\x06proto3"
+	"\x04Take\x12\x1f.interlink.relay.v1.TakeRequest\x1a .interlink.relay.v1.TakeResponse\x12L\n" +
+	"\x05Close\x12 .interlink.relay.v1.CloseRequest\x1a!.interlink.relay.v1.CloseResponseB7Z5github.com/edumatrix/interlink/proto/relay/v1;relayv1b\x06proto3"
 
 var (
 	file_relay_v1_relay_proto_rawDescOnce sync.Once
@@ -607,33 +718,37 @@ func file_relay_v1_relay_proto_rawDescGZIP() []byte {
 	return file_relay_v1_relay_proto_rawDescData
 }
 
-var file_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_relay_v1_relay_proto_goTypes = []any{
-	(*ForwardRequest)(nil),  // 0: interlink.relay.v1.ForwardRequest
-	(*ForwardResponse)(nil), // 1: interlink.relay.v1.ForwardResponse
-	(*ProbeRequest)(nil),    // 2: interlink.relay.v1.ProbeRequest
-	(*ProbeResponse)(nil),   // 3: interlink.relay.v1.ProbeResponse
-	(*TakeRequest)(nil),     // 4: interlink.relay.v1.TakeRequest
-	(*TakeResponse)(nil),    // 5: interlink.relay.v1.TakeResponse
-	(*Handover)(nil),        // 6: interlink.relay.v1.Handover
-	(*Room)(nil),            // 7: interlink.relay.v1.Room
-	(*Position)(nil),        // 8: interlink.relay.v1.Position
+	(*CloseRequest)(nil),    // 0: interlink.relay.v1.CloseRequest
+	(*CloseResponse)(nil),   // 1: interlink.relay.v1.CloseResponse
+	(*ForwardRequest)(nil),  // 2: interlink.relay.v1.ForwardRequest
+	(*ForwardResponse)(nil), // 3: interlink.relay.v1.ForwardResponse
+	(*ProbeRequest)(nil),    // 4: interlink.relay.v1.ProbeRequest
+	(*ProbeResponse)(nil),   // 5: interlink.relay.v1.ProbeResponse
+	(*TakeRequest)(nil),     // 6: interlink.relay.v1.TakeRequest
+	(*TakeResponse)(nil),    // 7: interlink.relay.v1.TakeResponse
+	(*Handover)(nil),        // 8: interlink.relay.v1.Handover
+	(*Room)(nil),            // 9: interlink.relay.v1.Room
+	(*Position)(nil),        // 10: interlink.relay.v1.Position
 }
 var file_relay_v1_relay_proto_depIdxs = []int32{
-	6, // 0: interlink.relay.v1.TakeResponse.socket:type_name -> interlink.relay.v1.Handover
-	7, // 1: interlink.relay.v1.Handover.rooms:type_name -> interlink.relay.v1.Room
-	8, // 2: interlink.relay.v1.Handover.positions:type_name -> interlink.relay.v1.Position
-	0, // 3: interlink.relay.v1.Relay.Forward:input_type -> interlink.relay.v1.ForwardRequest
-	2, // 4: interlink.relay.v1.Relay.Probe:input_type -> interlink.relay.v1.ProbeRequest
-	4, // 5: interlink.relay.v1.Relay.Take:input_type -> interlink.relay.v1.TakeRequest
-	1, // 6: interlink.relay.v1.Relay.Forward:output_type -> interlink.relay.v1.ForwardResponse
-	3, // 7: interlink.relay.v1.Relay.Probe:output_type -> interlink.relay.v1.ProbeResponse
-	5, // 8: interlink.relay.v1.Relay.Take:output_type -> interlink.relay.v1.TakeResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	8,  // 0: interlink.relay.v1.TakeResponse.socket:type_name -> interlink.relay.v1.Handover
+	9,  // 1: interlink.relay.v1.Handover.rooms:type_name -> interlink.relay.v1.Room
+	10, // 2: interlink.relay.v1.Handover.positions:type_name -> interlink.relay.v1.Position
+	2,  // 3: interlink.relay.v1.Relay.Forward:input_type -> interlink.relay.v1.ForwardRequest
+	4,  // 4: interlink.relay.v1.Relay.Probe:input_type -> interlink.relay.v1.ProbeRequest
+	6,  // 5: interlink.relay.v1.Relay.Take:input_type -> interlink.relay.v1.TakeRequest
+	0,  // 6: interlink.relay.v1.Relay.Close:input_type -> interlink.relay.v1.CloseRequest
+	3,  // 7: interlink.relay.v1.Relay.Forward:output_type -> interlink.relay.v1.ForwardResponse
+	5,  // 8: interlink.relay.v1.Relay.Probe:output_type -> interlink.relay.v1.ProbeResponse
+	7,  // 9: interlink.relay.v1.Relay.Take:output_type -> interlink.relay.v1.TakeResponse
+	1,  // 10: interlink.relay.v1.Relay.Close:output_type -> interlink.relay.v1.CloseResponse
+	7,  // [7:11] is the sub-list for method output_type
+	3,  // [3:7] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_relay_v1_relay_proto_init() }
@@ -647,7 +762,7 @@ func file_relay_v1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_relay_v1_relay_proto_rawDesc), len(file_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

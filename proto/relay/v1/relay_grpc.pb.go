@@ -25,6 +25,7 @@ const (
 	Relay_Forward_FullMethodName = "/interlink.relay.v1.Relay/Forward"
 	Relay_Probe_FullMethodName   = "/interlink.relay.v1.Relay/Probe"
 	Relay_Take_FullMethodName    = "/interlink.relay.v1.Relay/Take"
+	Relay_Close_FullMethodName   = "/interlink.relay.v1.Relay/Close"
 )
 
 // RelayClient is the client API for Relay service.
@@ -38,6 +39,8 @@ type RelayClient interface {
 	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeResponse, error)
 	// Take freezes the session between two sequencer steps, hands it over and forgets it here, without a disconnect.
 	Take(ctx context.Context, in *TakeRequest, opts ...grpc.CallOption) (*TakeResponse, error)
+	// Close closes the transport of a socket whose session goes on at another gateway. There may be no such socket.
+	Close(ctx context.Context, in *CloseRequest, opts ...grpc.CallOption) (*CloseResponse, error)
 }
 
 type relayClient struct {
@@ -78,6 +81,16 @@ func (c *relayClient) Take(ctx context.Context, in *TakeRequest, opts ...grpc.Ca
 	return out, nil
 }
 
+func (c *relayClient) Close(ctx context.Context, in *CloseRequest, opts ...grpc.CallOption) (*CloseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseResponse)
+	err := c.cc.Invoke(ctx, Relay_Close_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RelayServer is the server API for Relay service.
 // All implementations must embed UnimplementedRelayServer
 // for forward compatibility.
@@ -89,6 +102,8 @@ type RelayServer interface {
 	Probe(context.Context, *ProbeRequest) (*ProbeResponse, error)
 	// Take freezes the session between two sequencer steps, hands it over and forgets it here, without a disconnect.
 	Take(context.Context, *TakeRequest) (*TakeResponse, error)
+	// Close closes the transport of a socket whose session goes on at another gateway. There may be no such socket.
+	Close(context.Context, *CloseRequest) (*CloseResponse, error)
 	mustEmbedUnimplementedRelayServer()
 }
 
@@ -107,6 +122,9 @@ func (UnimplementedRelayServer) Probe(context.Context, *ProbeRequest) (*ProbeRes
 }
 func (UnimplementedRelayServer) Take(context.Context, *TakeRequest) (*TakeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Take not implemented")
+}
+func (UnimplementedRelayServer) Close(context.Context, *CloseRequest) (*CloseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Close not implemented")
 }
 func (UnimplementedRelayServer) mustEmbedUnimplementedRelayServer() {}
 func (UnimplementedRelayServer) testEmbeddedByValue()               {}
@@ -183,6 +201,24 @@ func _Relay_Take_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Relay_Close_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RelayServer).Close(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Relay_Close_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RelayServer).Close(ctx, req.(*CloseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Relay_ServiceDesc is the grpc.ServiceDesc for Relay service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -201,6 +237,10 @@ var Relay_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Take",
 			Handler:    _Relay_Take_Handler,
+		},
+		{
+			MethodName: "Close",
+			Handler:    _Relay_Close_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -30,7 +30,7 @@ const (
 type ReplayClient interface {
 	// Fetch streams the records of some rooms in [from, to) of one partition, in offset order, from the partition log or Kafka.
 	// FAILED_PRECONDITION: this router does not serve the partition. OUT_OF_RANGE: the log no longer reaches back to `from`.
-	// RESOURCE_EXHAUSTED: over max_events or max_bytes; what was sent so far must be thrown away.
+	// RESOURCE_EXHAUSTED: over max_events or max_bytes, as its message says; what was sent so far must be thrown away.
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
 }
 
@@ -67,7 +67,7 @@ type Replay_FetchClient = grpc.ServerStreamingClient[FetchResponse]
 type ReplayServer interface {
 	// Fetch streams the records of some rooms in [from, to) of one partition, in offset order, from the partition log or Kafka.
 	// FAILED_PRECONDITION: this router does not serve the partition. OUT_OF_RANGE: the log no longer reaches back to `from`.
-	// RESOURCE_EXHAUSTED: over max_events or max_bytes; what was sent so far must be thrown away.
+	// RESOURCE_EXHAUSTED: over max_events or max_bytes, as its message says; what was sent so far must be thrown away.
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error
 	mustEmbedUnimplementedReplayServer()
 }

@@ -116,7 +116,7 @@ func (u rules) apply(stored *Record, w Write, run string) (*Record, Outcome) {
 		case !u.resumable(stored, w.Cursor, run):
 			return stored, Untrusted
 		}
-		return whole(w, stored.Version+1, before(stored, w.Record.Life), run), Written
+		return whole(w, stored.Version+1, Lineage(stored, w.Record.Life), run), Written
 	default:
 		switch {
 		case stored == nil:
@@ -147,7 +147,8 @@ func (u rules) delta(stored *Record, w Write, run string) (*Record, Outcome) {
 	return stored.changed(w), Written
 }
 
-func before(stored *Record, next Life) []Life {
+// Lineage is Before of a record that the next life has taken.
+func Lineage(stored *Record, next Life) []Life {
 	if stored.Life == next {
 		return stored.Before
 	}

@@ -66,6 +66,9 @@ func (w *Writer) Touch() (mark uint64) {
 	return w.changes
 }
 
+// Version is the highest that a write so far may have had.
+func (w *Writer) Version() uint64 { return w.version }
+
 // Era is that of the next write, and of the last one if nothing is due.
 func (w *Writer) Era() uint64 { return w.record.Era }
 
@@ -75,6 +78,12 @@ func (w *Writer) Record() Record {
 	r.Rooms = w.Rooms()
 	return r
 }
+
+// Mark names what has been told so far, for Covers.
+func (w *Writer) Mark() uint64 { return w.changes }
+
+// InFlight reports whether a write is in flight.
+func (w *Writer) InFlight() bool { return w.inFlight }
 
 // Due reports whether a write is due; it may be in flight.
 func (w *Writer) Due() bool { return w.covered != w.changes }

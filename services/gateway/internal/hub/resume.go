@@ -33,6 +33,13 @@ func (h *Hub) Mark(shard int, era uint64, f func(cursor []byte)) {
 	})
 }
 
+// Sign makes a cursor of a position that is not the present one; it carries the whole vector. Any goroutine.
+func (h *Hub) Sign(at []int64, epoch, era uint64) []byte {
+	signer := h.signers.Get().(*cursor.Signer)
+	defer h.signers.Put(signer)
+	return signer.Append(nil, &cursor.Base{Epoch: epoch, Life: h.options.Life}, era, at, h.options.Now().UnixMilli())
+}
+
 // Removed returns those of the rooms that the user was, or may have been, removed from since the position. It waits for
 // the sequencer.
 func (h *Hub) Removed(ctx context.Context, user string, rooms []room.Room, from []int64) ([]room.Room, error) {

@@ -12,6 +12,7 @@ type Replay struct {
 	user    string
 	socket  string
 	visible map[string]bool // rooms of the socket; false while a removal in the log hides them
+	refused map[string]bool // to which being added again does not admit
 	at      Vector
 	cursor  Vector
 	parts   [][]*deliveryv1.Record // by partition, in offset order
@@ -78,7 +79,7 @@ func (r *Replay) control(c *deliveryv1.Control) {
 	if slices.Contains(c.Remove, r.user) {
 		r.visible[c.Room] = false
 	}
-	if slices.Contains(c.Add, r.user) {
+	if slices.Contains(c.Add, r.user) && !r.refused[c.Room] {
 		r.visible[c.Room] = true
 	}
 }

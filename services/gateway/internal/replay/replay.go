@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ import (
 // Why a replay can't be had, for good.
 var (
 	ErrBounds = errors.New("replay: more than the bounds allow")
+	ErrEvents = fmt.Errorf("%w: events", ErrBounds)
+	ErrBytes  = fmt.Errorf("%w: bytes", ErrBounds)
 	ErrWindow = errors.New("replay: older than what is kept")
 )
 
@@ -32,10 +35,13 @@ type Options struct {
 	Conns     *peers.Conns
 	MaxEvents int // of one replay [4,000]
 	MaxBytes  int // of its records [4 MiB]
-	Fetches   int // partitions read at once, over all replays [64]
+	Fetches   int // partitions read at once, over all replays: what a storm of reconnects may take of routers [64]
 }
 
-const retryEvery = 100 * time.Millisecond
+const (
+	retryEvery = 100 * time.Millisecond
+	askWithin  = 4 * time.Second // above what a router waits for its partition log
+)
 
 // Reader is safe for use by many goroutines.
 type Reader struct {
@@ -65,12 +71,6 @@ func (r *Reader) Fetch(ctx context.Context, spans []recovery.Span, rooms []uint6
 	budget := &budget{events: r.options.MaxEvents, bytes: r.options.MaxBytes}
 	for _, span := range spans {
 		group.Go(func() error {
-			select {
-			case r.slots <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			defer func() { <-r.slots }()
 			records, err := r.span(ctx, span, rooms, budget)
 			parts[span.Partition] = records
 			return err
@@ -88,12 +88,18 @@ type budget struct {
 	events, bytes int
 }
 
-func (b *budget) take(bytes int) bool {
+func (b *budget) take(bytes int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events--
 	b.bytes -= bytes
-	return b.events >= 0 && b.bytes >= 0
+	switch {
+	case b.events < 0:
+		return ErrEvents
+	case b.bytes < 0:
+		return ErrBytes
+	}
+	return nil
 }
 
 func (b *budget) give(records []*deliveryv1.Record, bytes int) {
@@ -107,12 +113,14 @@ func (b *budget) give(records []*deliveryv1.Record, bytes int) {
 func (r *Reader) span(ctx context.Context, span recovery.Span, rooms []uint64, b *budget) ([]*deliveryv1.Record, error) {
 	for {
 		for _, addr := range r.options.Routes(uint32(span.Partition)) {
-			records, bytes, err := r.ask(ctx, addr, span, rooms, b)
+			records, bytes, err := r.turn(ctx, addr, span, rooms, b)
 			switch {
 			case err == nil:
 				return records, nil
-			case errors.Is(err, ErrBounds), status.Code(err) == codes.ResourceExhausted:
-				return nil, ErrBounds
+			case errors.Is(err, ErrBounds):
+				return nil, err
+			case status.Code(err) == codes.ResourceExhausted:
+				return nil, exhausted(err)
 			case status.Code(err) == codes.OutOfRange:
 				return nil, ErrWindow
 			}
@@ -128,13 +136,35 @@ func (r *Reader) span(ctx context.Context, span recovery.Span, rooms []uint64, b
 	}
 }
 
-func (r *Reader) ask(ctx context.Context, addr string, span recovery.Span, rooms []uint64, b *budget) (records []*deliveryv1.Record, bytes int, err error) {
+// exhausted says which bound a router means.
+func exhausted(err error) error {
+	if strings.Contains(status.Convert(err).Message(), "max_bytes") {
+		return ErrBytes
+	}
+	return ErrEvents
+}
+
+// turn asks one router when it is its turn. One that says nothing for a while is given up: it may be frozen, and another
+// have the partition by now.
+func (r *Reader) turn(ctx context.Context, addr string, span recovery.Span, rooms []uint64, b *budget) ([]*deliveryv1.Record, int, error) {
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	defer func() { <-r.slots }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(askWithin, cancel)
+	defer silence.Stop()
+	return r.ask(ctx, addr, span, rooms, b, func() { silence.Reset(askWithin) })
+}
+
+func (r *Reader) ask(ctx context.Context, addr string, span recovery.Span, rooms []uint64, b *budget, heard func()) (records []*deliveryv1.Record, bytes int, err error) {
 	conn, err := r.options.Conns.Get(addr)
 	if err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	stream, err := replayv1.NewReplayClient(conn).Fetch(ctx, &replayv1.FetchRequest{
 		Partition: uint32(span.Partition), From: span.From, To: span.To, SinceMs: span.SinceMs, Rooms: rooms,
 		MaxEvents: uint32(r.options.MaxEvents), MaxBytes: uint32(r.options.MaxBytes),
@@ -150,6 +180,7 @@ func (r *Reader) ask(ctx context.Context, addr string, span recovery.Span, rooms
 		if err != nil {
 			return records, bytes, err
 		}
+		heard()
 		for _, raw := range m.Records {
 			bytes += len(raw)
 			record := &deliveryv1.Record{}
@@ -157,8 +188,8 @@ func (r *Reader) ask(ctx context.Context, addr string, span recovery.Span, rooms
 				return records, bytes, fmt.Errorf("replay: %w", err)
 			}
 			records = append(records, record)
-			if !b.take(len(raw)) {
-				return records, bytes, ErrBounds
+			if err := b.take(len(raw)); err != nil {
+				return records, bytes, err
 			}
 		}
 		if m.Complete {

@@ -231,6 +231,32 @@ func (b *Box) Find(p Place) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Standing is where one event stands with a user to whom it was queued.
+type Standing uint8
+
+// The standings.
+const (
+	Expected Standing = iota + 1 // the consumer has not brought it yet
+	Waiting                      // in the box
+	Reported                     // in the box, and reported as undelivered
+	Taken                        // not in the box any more: received, or too old; or received before it was brought
+)
+
+// Look tells where an event stands.
+func (b *Box) Look(p Place) Standing {
+	e, waits := b.Find(p)
+	switch {
+	case waits && e.Told:
+		return Reported
+	case waits:
+		return Waiting
+	case p.Offset < b.appended[p.Partition] || b.tombstone(p):
+		return Taken
+	default:
+		return Expected
+	}
+}
+
 // MarkTold notes that an entry was reported as undelivered. It reports whether the entry still waits.
 func (b *Box) MarkTold(p Place) bool {
 	e := b.entries[p]

@@ -91,6 +91,23 @@ func (s *Store) ReadInbox(ctx context.Context, name store.Box, session string, a
 	return entries, more, nil
 }
 
+// LookInbox tells where an event stands; see redisstore.
+func (s *Store) LookInbox(ctx context.Context, boxes []store.Box, at inbox.Place) ([]inbox.Standing, error) {
+	now, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := make([]inbox.Standing, len(boxes))
+	for i, name := range boxes {
+		out[i] = inbox.Expected
+		if b := s.boxes[name]; b != nil && b.ends.After(now) {
+			out[i] = b.Look(at)
+		}
+	}
+	return out, nil
+}
+
 // ReceiveInbox removes what one of the user's sockets has; see redisstore.
 func (s *Store) ReceiveInbox(ctx context.Context, name store.Box, spans []inbox.Span, ids []string) (int, error) {
 	now, leave, err := s.enter(ctx)

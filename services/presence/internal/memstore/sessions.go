@@ -53,14 +53,14 @@ func (s *Store) ReadSession(ctx context.Context, id string) (store.SessionRead, 
 }
 
 // EndSession keeps a record for ttl more or removes it; see redisstore.
-func (s *Store) EndSession(ctx context.Context, id string, life sessionrecord.Life, ttl time.Duration) (bool, error) {
+func (s *Store) EndSession(ctx context.Context, id string, life sessionrecord.Life, version uint64, ttl time.Duration) (bool, error) {
 	now, leave, err := s.enter(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer leave()
 	r := s.session(id, now)
-	if r == nil || r.Life != life {
+	if r == nil || r.Life != life || r.Version > version {
 		return false, nil
 	}
 	s.sessions[id] = expiring[*sessionrecord.Record]{r, now.Add(ttl)}

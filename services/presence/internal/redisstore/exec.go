@@ -30,6 +30,7 @@ var operations = map[string][]string{
 	"session_read": {"session_prelude"}, "session_write": {"prelude", "session_prelude"}, "session_end": {},
 	"inbox_append": {"prelude", "inbox_prelude"}, "inbox_connect": {"prelude", "inbox_prelude"},
 	"inbox_read": {"prelude", "inbox_prelude"}, "inbox_receive": {"prelude", "inbox_prelude"},
+	"inbox_look":    {"prelude", "inbox_prelude"},
 	"inbox_overdue": {"prelude", "inbox_prelude"}, "inbox_told": {"prelude", "inbox_prelude"},
 }
 

@@ -101,6 +101,24 @@ func (s *Store) ReadInbox(ctx context.Context, b store.Box, session string, afte
 	return out, r.number(1) == 1, nil
 }
 
+// LookInbox tells where an event stands in each box, without changing anything.
+func (s *Store) LookInbox(ctx context.Context, boxes []store.Box, at inbox.Place) ([]inbox.Standing, error) {
+	calls := make([]call, len(boxes))
+	for i, b := range boxes {
+		base := s.userBase(userShard(b.User))
+		calls[i] = call{"inbox_look", []string{base + "inbox-due"}, []any{base, boxName(b), placeName(at)}}
+	}
+	replies, err := s.runAll(ctx, calls)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]inbox.Standing, len(boxes))
+	for i, reply := range replies {
+		out[i] = inbox.Standing(row{reply}.number(0))
+	}
+	return out, nil
+}
+
 // ReceiveInbox removes what one of the user's sockets has: spans of the log, tombstones included, and ids.
 func (s *Store) ReceiveInbox(ctx context.Context, b store.Box, spans []inbox.Span, ids []string) (int, error) {
 	base := s.userBase(userShard(b.User))

@@ -94,8 +94,9 @@ func (s *Store) ReadSession(ctx context.Context, session string) (store.SessionR
 	return out, nil
 }
 
-// EndSession keeps a record for ttl more, or removes it if that is 0, if it still belongs to the life.
-func (s *Store) EndSession(ctx context.Context, session string, life sessionrecord.Life, ttl time.Duration) (bool, error) {
-	reply, err := s.runOne(ctx, call{"session_end", s.sessionKeys(session), []any{string(life), ttl.Milliseconds()}})
+// EndSession keeps a record for ttl more, or removes it if that is 0, if it still belongs to the life
+// and is not of a later version.
+func (s *Store) EndSession(ctx context.Context, session string, life sessionrecord.Life, version uint64, ttl time.Duration) (bool, error) {
+	reply, err := s.runOne(ctx, call{"session_end", s.sessionKeys(session), []any{string(life), ttl.Milliseconds(), version}})
 	return row{reply}.number(0) == 1, err
 }

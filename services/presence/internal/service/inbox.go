@@ -177,3 +177,32 @@ func (s *Service) Receive(ctx context.Context, in *presencev1.ReceiveRequest) (*
 	})
 	return &presencev1.ReceiveResponse{Received: uint32(gone)}, err
 }
+
+// LookInbox tells where one event stands with some users.
+func (s *Service) LookInbox(ctx context.Context, in *presencev1.LookInboxRequest) (*presencev1.LookInboxResponse, error) {
+	if len(in.GetUsers()) > maxIDs || in.GetOffset() < 0 {
+		return nil, status.Errorf(codes.InvalidArgument, "users: at most %d; offset: not negative", maxIDs)
+	}
+	boxes := make([]store.Box, len(in.GetUsers()))
+	for i, u := range in.GetUsers() {
+		var err error
+		if boxes[i], err = boxOf(in.GetLog(), u); err != nil {
+			return nil, err
+		}
+	}
+	var standings []inbox.Standing
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		standings, err = s.o.Store.LookInbox(ctx, boxes, inbox.Place{Partition: in.GetPartition(), Offset: in.GetOffset()})
+		return err
+	})
+	out := &presencev1.LookInboxResponse{Looks: make([]*presencev1.Look, len(standings))}
+	for i, st := range standings {
+		out.Looks[i] = &presencev1.Look{State: looks[st]}
+	}
+	return out, err
+}
+
+var looks = map[inbox.Standing]presencev1.Look_State{
+	inbox.Expected: presencev1.Look_EXPECTED, inbox.Waiting: presencev1.Look_WAITING,
+	inbox.Reported: presencev1.Look_REPORTED, inbox.Taken: presencev1.Look_TAKEN,
+}

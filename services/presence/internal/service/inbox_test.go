@@ -184,7 +184,7 @@ func TestASessionIsWrittenReadTakenAndEnded(t *testing.T) {
 			t.Errorf("the old owner: %v, %v", wrote, err)
 		}
 		for life, want := range map[string]bool{"gw-a/1": false, "gw-b/1": true} {
-			if got, err := s.EndSession(ctx, &presencev1.EndSessionRequest{Session: "s1", Life: life}); err != nil || (got.GetEnded() && !want) {
+			if got, err := s.EndSession(ctx, &presencev1.EndSessionRequest{Session: "s1", Life: life, Version: 3}); err != nil || (got.GetEnded() && !want) {
 				t.Errorf("%s ends it: %v, %v", life, got, err)
 			}
 		}

@@ -13,6 +13,9 @@ import (
 	"github.com/edumatrix/interlink/services/presence/internal/store"
 )
 
+// maxEntry bounds a room of a record: its name and what its gateway notes beside it, in bytes.
+const maxEntry = maxName + 32
+
 // sessionTTL is for records that come without one.
 const sessionTTL = 10 * time.Minute
 
@@ -53,8 +56,8 @@ func checkRooms(lists ...[]string) error {
 			return status.Errorf(codes.InvalidArgument, "rooms: at most %d", maxRooms)
 		}
 		for _, room := range rooms {
-			if err := named("rooms", room); err != nil {
-				return err
+			if !plain(room, maxEntry) || room == "" {
+				return status.Errorf(codes.InvalidArgument, "rooms: each 1 to %d bytes without control characters", maxEntry)
 			}
 		}
 	}
@@ -133,7 +136,7 @@ func (s *Service) EndSession(ctx context.Context, in *presencev1.EndSessionReque
 	}
 	var ended bool
 	err := s.call(ctx, func(ctx context.Context) (err error) {
-		ended, err = s.o.Store.EndSession(ctx, in.GetSession(), sessionrecord.Life(in.GetLife()), ttlOf(in.GetTtlMs(), 0))
+		ended, err = s.o.Store.EndSession(ctx, in.GetSession(), sessionrecord.Life(in.GetLife()), in.GetVersion(), ttlOf(in.GetTtlMs(), 0))
 		return err
 	})
 	return &presencev1.EndSessionResponse{Ended: ended}, err

@@ -64,7 +64,7 @@ type Permissions interface {
 type Sessions interface {
 	WriteSession(ctx context.Context, w sessionrecord.Write, ttl time.Duration) (store.SessionWritten, error)
 	ReadSession(ctx context.Context, session string) (store.SessionRead, error)
-	EndSession(ctx context.Context, session string, life sessionrecord.Life, ttl time.Duration) (bool, error)
+	EndSession(ctx context.Context, session string, life sessionrecord.Life, version uint64, ttl time.Duration) (bool, error)
 }
 
 // Inboxes keeps users' inboxes.
@@ -74,6 +74,7 @@ type Inboxes interface {
 	DisconnectInbox(ctx context.Context, b store.Box, session string) error
 	ReadInbox(ctx context.Context, b store.Box, session string, after uint64, limit, bytes int) ([]inbox.Entry, bool, error)
 	ReceiveInbox(ctx context.Context, b store.Box, spans []inbox.Span, ids []string) (int, error)
+	LookInbox(ctx context.Context, boxes []store.Box, at inbox.Place) ([]inbox.Standing, error)
 }
 
 // Undelivered finds entries of inboxes that wait too long.

@@ -58,6 +58,12 @@ var inboxes = map[string]func(*testing.T, *bench){
 					t.Fatalf("step %d: receive %+v, %s: got %d, want %d", step, span, id, got, model)
 				}
 			}
+			place := inbox.Place{Partition: uint32(random.IntN(3)), Offset: random.Int64N(60)}
+			looks, err := b.Store.LookInbox(b.ctx(), []store.Box{mine, {Log: mine.Log, User: "nobody"}}, place)
+			b.ok(err)
+			if looks[0] != want.Look(place) || looks[1] != inbox.Expected {
+				t.Fatalf("step %d: look at %+v: got %v, want %v", step, place, looks, want.Look(place))
+			}
 			session, after, limit, bytes := fmt.Sprint("s", random.IntN(3)), random.Uint64N(20), 1+random.IntN(4), random.IntN(20)
 			entries, more := want.Read(session, after, limit, bytes)
 			got, gotMore, err := b.Store.ReadInbox(b.ctx(), mine, session, after, limit, bytes)
@@ -86,6 +92,9 @@ var inboxes = map[string]func(*testing.T, *bench){
 		b.Advance(store.ClaimTime)
 		b.want("whoever claimed it has died", b.overdue(), "a c")
 		b.ok(b.Store.ToldInbox(b.ctx(), items))
+		looks, err := b.Store.LookInbox(b.ctx(), []store.Box{mine}, inbox.Place{Offset: 3})
+		b.ok(err)
+		b.want("looked at", fmt.Sprint(looks[0] == inbox.Reported), "true")
 		b.Advance(30 * time.Minute)
 		b.want("reported", b.overdue(), "")
 		b.ok(b.Store.ConnectInbox(b.ctx(), mine, "s", map[uint32]int64{0: 100}))

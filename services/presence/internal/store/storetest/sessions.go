@@ -33,11 +33,12 @@ var sessions = map[string]func(*testing.T, *bench){
 	"a session ends only by its owner": func(t *testing.T, b *bench) {
 		b.write(sessionrecord.Write{Kind: sessionrecord.Whole, Record: sessionrecord.Record{Session: "s1", Life: "A", Rooms: []string{"a:1"}}})
 		for _, tt := range []struct {
-			life sessionrecord.Life
-			ttl  time.Duration
-			want bool
-		}{{"B", 0, false}, {"A", time.Minute, true}, {"A", 0, true}, {"A", 0, false}} {
-			if got, err := b.Store.EndSession(b.ctx(), "s1", tt.life, tt.ttl); err != nil || got != tt.want {
+			life    sessionrecord.Life
+			version uint64
+			ttl     time.Duration
+			want    bool
+		}{{"B", 9, 0, false}, {"A", 0, 0, false}, {"A", 1, time.Minute, true}, {"A", 2, 0, true}, {"A", 9, 0, false}} {
+			if got, err := b.Store.EndSession(b.ctx(), "s1", tt.life, tt.version, tt.ttl); err != nil || got != tt.want {
 				t.Errorf("%+v: %v, %v", tt, got, err)
 			}
 		}

@@ -33,7 +33,7 @@ type Store interface {
 	DropPermissions(ctx context.Context, room string, users []string) error
 	WriteSession(ctx context.Context, w sessionrecord.Write, ttl time.Duration) (store.SessionWritten, error)
 	ReadSession(ctx context.Context, session string) (store.SessionRead, error)
-	EndSession(ctx context.Context, session string, life sessionrecord.Life, ttl time.Duration) (bool, error)
+	EndSession(ctx context.Context, session string, life sessionrecord.Life, version uint64, ttl time.Duration) (bool, error)
 	AppendInbox(ctx context.Context, items []store.InboxItem) ([]inbox.Appended, error)
 	ConnectInbox(ctx context.Context, b store.Box, session string, start map[uint32]int64) error
 	DisconnectInbox(ctx context.Context, b store.Box, session string) error
