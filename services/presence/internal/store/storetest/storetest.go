@@ -39,6 +39,7 @@ type Store interface {
 	DisconnectInbox(ctx context.Context, b store.Box, session string) error
 	ReadInbox(ctx context.Context, b store.Box, session string, after uint64, limit, bytes int) ([]inbox.Entry, bool, error)
 	ReceiveInbox(ctx context.Context, b store.Box, spans []inbox.Span, ids []string) (int, error)
+	LookInbox(ctx context.Context, boxes []store.Box, at inbox.Place) ([]inbox.Standing, error)
 	OverdueInbox(ctx context.Context, limit int) (overdue []store.InboxItem, entries int64, more bool, err error)
 	ToldInbox(ctx context.Context, items []store.InboxItem) error
 }
