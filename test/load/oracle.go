@@ -16,114 +16,135 @@ import (
 	"github.com/edumatrix/interlink/test/harness"
 )
 
-// Oracle is a consumer of its own that reads a topic from its beginning while the run goes on. What the brokers hold is
-// what clients must have handled, and when the oracle saw it is when it was there to be delivered.
+// Oracle is a consumer of its own that reads a topic from its beginning while the run goes on, also while brokers die and
+// come back. What the brokers hold is what clients must have handled, and when the oracle saw it is when it was there to
+// be delivered.
 type Oracle struct {
-	broker, topic string
-	cancel        context.CancelFunc
-	wg            sync.WaitGroup
+	client  *kafka.Client
+	brokers []string
+	topic   string
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
-	mu   sync.Mutex // guards what follows
-	log  []checker.Record
-	seen map[string]int64 // epoch milliseconds by id, of the first record with it
-	next map[int]int64    // the offset to be read next, by partition
-	err  error
+	mu    sync.Mutex // guards what follows
+	log   []checker.Record
+	seen  map[string]int64 // epoch milliseconds by id, of the first record with it
+	next  map[int]int64    // the offset to be read next, by partition
+	alien int              // records that no publisher of this package wrote
 }
 
 // WatchLog begins to read. The caller closes it.
-func WatchLog(ctx context.Context, broker, topic string) (*Oracle, error) {
-	partitions, err := partitionsOf(ctx, broker, topic)
-	if err != nil {
-		return nil, fmt.Errorf("watch the log: %w", err)
-	}
+func WatchLog(ctx context.Context, brokers []string, topic string) (*Oracle, error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	o := &Oracle{broker: broker, topic: topic, cancel: cancel, seen: map[string]int64{}, next: map[int]int64{}}
-	for _, p := range partitions {
-		o.wg.Go(func() {
-			if err := o.follow(life, p.ID); err != nil && life.Err() == nil {
-				o.mu.Lock()
-				o.err = fmt.Errorf("read partition %d: %w", p.ID, err)
-				o.mu.Unlock()
-			}
-		})
+	o := &Oracle{
+		client:  &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second},
+		brokers: brokers, topic: topic, cancel: cancel, seen: map[string]int64{}, next: map[int]int64{},
+	}
+	meta, err := o.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err == nil && (len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) == 0) {
+		err = errors.New("there is no such topic")
+	}
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("watch the log of %s: %w", topic, err)
+	}
+	for _, p := range meta.Topics[0].Partitions {
+		o.next[p.ID] = 0
+	}
+	for p := range o.next {
+		o.wg.Go(func() { o.follow(life, p) })
 	}
 	return o, nil
 }
 
-func partitionsOf(ctx context.Context, broker, topic string) ([]kafka.Partition, error) {
-	conn, err := kafka.DialContext(ctx, "tcp", broker)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	return conn.ReadPartitions(topic)
-}
-
-func (o *Oracle) follow(ctx context.Context, partition int) error {
+func (o *Oracle) follow(ctx context.Context, partition int) {
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{o.broker}, Topic: o.topic, Partition: partition, MinBytes: 1, MaxBytes: 10 << 20,
+		Brokers: o.brokers, Topic: o.topic, Partition: partition, MinBytes: 1, MaxBytes: 10 << 20,
 		MaxWait: 250 * time.Millisecond, ReadBackoffMin: 5 * time.Millisecond, ReadBackoffMax: 100 * time.Millisecond,
 	})
 	defer reader.Close()
-	if err := reader.SetOffset(kafka.FirstOffset); err != nil {
-		return err
-	}
-	for {
+	for ctx.Err() == nil {
 		m, err := reader.ReadMessage(ctx)
 		if err != nil {
-			return err
+			pause(ctx, 100*time.Millisecond) // no leader: the reader asks again for it
+			continue
 		}
-		r, err := decode(m)
-		if err != nil {
-			return err
-		}
-		o.mu.Lock()
-		o.next[partition] = m.Offset + 1
-		if r.ID != "" {
-			o.log = append(o.log, r)
-			if _, again := o.seen[r.ID]; !again {
-				o.seen[r.ID] = now()
-			}
-		}
-		o.mu.Unlock()
+		o.take(m)
 	}
 }
 
-// Log returns all that the topic holds now.
-func (o *Oracle) Log(ctx context.Context) ([]checker.Record, error) {
-	partitions, err := partitionsOf(ctx, o.broker, o.topic)
+func (o *Oracle) take(m kafka.Message) {
+	r, err := decode(m)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.next[m.Partition] = m.Offset + 1
 	if err != nil {
-		return nil, fmt.Errorf("read the log: %w", err)
+		o.alien++
+		return
 	}
-	for _, p := range partitions {
-		conn, err := kafka.DialLeader(ctx, "tcp", fmt.Sprintf("%s:%d", p.Leader.Host, p.Leader.Port), o.topic, p.ID)
-		if err != nil {
-			return nil, fmt.Errorf("read the log: %w", err)
-		}
-		first, end, err := conn.ReadOffsets()
-		conn.Close()
-		if err != nil {
-			return nil, fmt.Errorf("read the log: %w", err)
-		}
-		if first == end {
-			continue
-		}
-		if err := harness.Eventually(ctx, func(context.Context) error { return o.reached(p.ID, end) }); err != nil {
+	if r.ID == "" {
+		return
+	}
+	o.log = append(o.log, r)
+	if _, again := o.seen[r.ID]; !again {
+		o.seen[r.ID] = now()
+	}
+}
+
+// Log returns all that the topic holds now. It waits while a partition has no leader, until ctx ends.
+func (o *Oracle) Log(ctx context.Context) ([]checker.Record, error) {
+	var ends map[int]int64
+	if err := harness.Eventually(ctx, func(ctx context.Context) (err error) {
+		ends, err = o.ends(ctx)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("the end of %s: %w", o.topic, err)
+	}
+	for p, end := range ends {
+		if err := harness.Eventually(ctx, func(context.Context) error { return o.reached(p, end) }); err != nil {
 			return nil, err
 		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.log), o.err
+	return slices.Clone(o.log), nil
+}
+
+func (o *Oracle) ends(ctx context.Context) (map[int]int64, error) {
+	var ask []kafka.OffsetRequest
+	o.mu.Lock()
+	for p := range o.next {
+		ask = append(ask, kafka.LastOffsetOf(p))
+	}
+	o.mu.Unlock()
+	answer, err := o.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{o.topic: ask}})
+	if err != nil {
+		return nil, err
+	}
+	ends := map[int]int64{}
+	for _, p := range answer.Topics[o.topic] {
+		if p.Error != nil {
+			return nil, p.Error
+		}
+		ends[p.Partition] = p.LastOffset
+	}
+	return ends, nil
 }
 
 func (o *Oracle) reached(partition int, end int64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.next[partition] < end {
-		return fmt.Errorf("the oracle is at %d of %d in partition %d: %w", o.next[partition], end, partition, o.err)
+		return fmt.Errorf("the oracle is at %d of %d in partition %d", o.next[partition], end, partition)
 	}
 	return nil
+}
+
+// Alien returns how many records the topic holds that no publisher of this package wrote.
+func (o *Oracle) Alien() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.alien
 }
 
 // Seen returns when each id was first there, in epoch milliseconds.

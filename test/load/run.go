@@ -43,7 +43,7 @@ func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
 		r.recorders = append(r.recorders, newRecorder(m))
 	}
 	var err error
-	if r.oracle, err = WatchLog(ctx, target.Brokers[0], target.Topic); err != nil {
+	if r.oracle, err = WatchLog(ctx, target.Brokers, target.Topic); err != nil {
 		return r, err
 	}
 	js := r.recorders[:plan.JS]
@@ -177,18 +177,17 @@ func (r *Run) Settle(ctx context.Context) (Verdict, error) {
 
 // CatchUp waits until every client is in its rooms and has handled what it must of the time before end, and judges all
 // that happened so far. Publishers may go on. It gives up when ctx ends: then the report says what is lost.
-func (r *Run) CatchUp(ctx context.Context, oracle interface {
-	Log(context.Context) ([]checker.Record, error)
-}, end int64) (Verdict, error) {
+func (r *Run) CatchUp(ctx context.Context, end int64) (Verdict, error) {
 	for {
 		absent := r.WaitJoined(ctx, nil)
 		clients := r.Histories() // before the log: what is handled must be in it
 		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		log, err := oracle.Log(reading)
+		log, err := r.oracle.Log(reading)
 		cancel()
 		if err != nil {
 			return Verdict{}, err
 		}
+		log = slices.DeleteFunc(log, func(rec checker.Record) bool { return !strings.HasPrefix(rec.ID, r.plan.Name+"-") })
 		report := checker.Check(log, clients, end)
 		if len(report.Lost) == 0 && absent == nil || ctx.Err() != nil {
 			return Verdict{report, log}, absent

@@ -38,14 +38,13 @@ func number(t testing.TB, name string, without int) int {
 
 // suite is a stage under load, judged phase by phase.
 type suite struct {
-	t      *testing.T
-	stage  *Stage
-	run    *load.Run
-	oracle *load.Follower
-	judge  Judge
-	rows   []Row
-	ended  chan error         // of the publishers
-	stop   context.CancelFunc // ends the publishers
+	t     *testing.T
+	stage *Stage
+	run   *load.Run
+	judge Judge
+	rows  []Row
+	ended chan error         // of the publishers
+	stop  context.CancelFunc // ends the publishers
 }
 
 func begin(t *testing.T, stage *Stage, plan load.Plan) *suite {
@@ -55,9 +54,6 @@ func begin(t *testing.T, stage *Stage, plan load.Plan) *suite {
 	t.Cleanup(cancel)
 	s.stop = cancel
 	var err error
-	if s.oracle, err = load.Follow(ctx, stage.Kafka.Brokers, "interlink.events"); err != nil {
-		t.Fatal(err)
-	}
 	begun := time.Now()
 	s.run, err = load.Start(t.Context(), stage.Target(), plan)
 	t.Cleanup(func() {
@@ -93,7 +89,7 @@ func (s *suite) phase(name string, permits []string, during func(context.Context
 	healed := time.Now()
 	waiting, cancel := context.WithTimeout(s.t.Context(), caughtUpWithin)
 	defer cancel()
-	verdict, err := s.run.CatchUp(waiting, s.oracle, healed.UnixMilli())
+	verdict, err := s.run.CatchUp(waiting, healed.UnixMilli())
 	if err != nil {
 		s.t.Errorf("%s: %v", name, err)
 	}
