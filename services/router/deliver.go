@@ -32,6 +32,7 @@ func (r *Router) deliver(ctx context.Context) error {
 	g.Go(func() error { return r.forget.run(ctx) })
 	g.Go(func() error { return revoked.Run(ctx) })
 	g.Go(func() error { return r.topic.Run(ctx) })
+	g.Go(func() error { return r.mapTopics(ctx) })
 	g.Go(func() error {
 		for ctx.Err() == nil {
 			topic, changed := r.topic.Now()

@@ -116,7 +116,12 @@ func ready(t *testing.T, routers ...*Router) {
 // produce writes to the events topic as a publisher would.
 func produce(t *testing.T, c *kfake.Cluster, messages ...kafka.Message) {
 	t.Helper()
-	w := &kafka.Writer{Addr: kafka.TCP(c.ListenAddrs()...), Topic: "interlink.events", Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond}
+	produceTo(t, c, "interlink.events", messages...)
+}
+
+func produceTo(t *testing.T, c *kfake.Cluster, topic string, messages ...kafka.Message) {
+	t.Helper()
+	w := &kafka.Writer{Addr: kafka.TCP(c.ListenAddrs()...), Topic: topic, Balancer: kafka.Murmur2Balancer{}, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond}
 	defer w.Close()
 	if err := w.WriteMessages(testContext(t), messages...); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edumatrix/interlink/services/router/internal/inbox"
+	"github.com/edumatrix/interlink/services/router/internal/mapper"
 )
 
 // metrics of the router. Every label comes from a closed set.
@@ -19,6 +20,7 @@ type metrics struct {
 	pushDropped prometheus.Counter
 	emit        *prometheus.HistogramVec
 	inbox       *prometheus.CounterVec
+	mapped      *prometheus.CounterVec
 }
 
 const metricsPrefix = "interlink_router_"
@@ -38,6 +40,7 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 		deadLetters: counters("dead_letters_total", "Records that could not be read, by reason.", "reason"),
 		replays:     counters("replays_total", "Replays served, by result.", "result"),
 		inbox:       counters("inbox_total", "Queued events brought to inboxes, one per user, by what became of them.", "result"),
+		mapped:      counters("mapped_total", "Records of a platform's own topics, by what became of them.", "result"),
 		gateways:    prometheus.NewGauge(prometheus.GaugeOpts{Name: metricsPrefix + "gateways", Help: "Gateways with an answered Attach stream."}),
 		rangeBytes:  counter("range_bytes_total", "Bytes of records pushed to gateways in ranges."),
 		pushDropped: counter("push_dropped_total", "Ephemeral records dropped because a gateway could not keep up."),
@@ -47,7 +50,7 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 	logBytes := func() int64 { _, b, _ := r.held.State(); return b }
 	lag := func() int64 { _, _, l := r.held.State(); return l }
 	var errs []error
-	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.emit, m.inbox,
+	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.emit, m.inbox, m.mapped,
 		state("inbox_lag_records", "Records of the assigned partitions that have not been looked through for queued events.", r.inboxLag),
 		state("log_bytes", "Bytes that the partition logs hold.", logBytes), state("lag_records", "Records of the assigned partitions that have not been read yet.", lag)} {
 		errs = append(errs, reg.Register(c))
@@ -58,6 +61,8 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 func (m *metrics) observeEmit(result string, took time.Duration) {
 	m.emit.WithLabelValues(result).Observe(took.Seconds())
 }
+
+func (m *metrics) observeMapped(result mapper.Result) { m.mapped.WithLabelValues(string(result)).Inc() }
 
 func (m *metrics) observeInbox(result inbox.Result, n int) {
 	m.inbox.WithLabelValues(string(result)).Add(float64(n))

@@ -41,6 +41,7 @@ type Options struct {
 	HTTPListener net.Listener        // nil: only Handler
 	Presence     grpc.ClientConnInterface
 	APIKeys      func() [][]byte // good at present; none refuses everybody
+	Mapping      string          // file that maps a platform's topics and ready-made events; empty: none
 
 	Window         time.Duration // default 2 min
 	LogBytes       int64         // per partition, default 64 MiB
@@ -97,6 +98,7 @@ const (
 const (
 	groupRouter = "-router" // delivers
 	groupInbox  = "-inbox"  // brings queued events to inboxes
+	groupMapper = "-mapper" // followed by a dot and the topic: maps a platform's records
 	groupEpoch  = "-epoch"  // consumes nothing: its offsets say which partitions have lost their end
 )
 

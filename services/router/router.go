@@ -27,6 +27,7 @@ import (
 	"github.com/edumatrix/interlink/services/router/internal/inbox"
 	"github.com/edumatrix/interlink/services/router/internal/incarnation"
 	"github.com/edumatrix/interlink/services/router/internal/kafkaconn"
+	"github.com/edumatrix/interlink/services/router/internal/mapping"
 	"github.com/edumatrix/interlink/services/router/internal/partitions"
 	"github.com/edumatrix/interlink/services/router/internal/producer"
 	"github.com/edumatrix/interlink/services/router/internal/replay"
@@ -45,6 +46,7 @@ type Router struct {
 	forget   *forgetter
 	topic    *incarnation.Watcher
 	metrics  *metrics
+	mapping  *mapping.Mapping // nil: none
 	handler  http.Handler
 
 	running atomic.Pointer[running]
@@ -68,7 +70,11 @@ func New(o Options) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{opts: o, cluster: cluster, forget: newForgetter(o.Presence, o.Logger)}
+	rules, err := loadMapping(o.Mapping)
+	if err != nil {
+		return nil, fmt.Errorf("router: %w", err)
+	}
+	r := &Router{opts: o, cluster: cluster, mapping: rules, forget: newForgetter(o.Presence, o.Logger)}
 	r.topic = incarnation.New(incarnation.Options{Kafka: cluster, Topic: o.topic(topicEvents), Group: o.TopicPrefix + groupEpoch,
 		Every: o.TopicCheck, Confirm: o.TopicConfirm, Logger: o.Logger})
 	if r.metrics, err = newMetrics(o.Registry, r); err != nil {
@@ -80,7 +86,7 @@ func New(o Options) (*Router, error) {
 		MaxIDs: r.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
 	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: r.maxIDs()})
 	r.publish = newPublisher(r)
-	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Sockets: r,
+	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Events: eventsOf(rules), Sockets: r,
 		Presence: presenceOf(o.Presence), Logger: o.Logger, Timeout: o.EmitTimeout, Observe: r.metrics.observeEmit})
 	return r, nil
 }

@@ -31,7 +31,7 @@ type Config struct {
 	Role     Role
 	Dev      bool
 	DataDir  string
-	Mapping  string
+	Mapping  string // file; empty: none
 	LogLevel slog.Level
 
 	Public   Public
@@ -156,17 +156,6 @@ type TLS struct {
 
 // Enabled reports whether the services speak TLS among themselves.
 func (t TLS) Enabled() bool { return t.CertFile != "" }
-
-// Unused are the settings that were given and that this version knows but does not use.
-func (c Config) Unused() []string {
-	var names []string
-	for _, name := range []string{"INTERLINK_MAPPING"} {
-		if c.given[name] {
-			names = append(names, name)
-		}
-	}
-	return names
-}
 
 // Given reports whether the environment had a value for this name, itself or by NAME_FILE.
 func (c Config) Given(name string) bool { return c.given[name] }

@@ -29,9 +29,6 @@ const secretInterval = 5 * time.Second
 // What people should see goes to out, the log to errOut.
 func Run(ctx context.Context, c config.Config, out, errOut io.Writer) error {
 	p := newProcess(c, out, errOut)
-	if unused := c.Unused(); len(unused) > 0 {
-		p.log.Warn("settings that this version does not use", "names", unused)
-	}
 	build := map[config.Role]func(context.Context) error{
 		config.Serve: p.serve, config.Gateway: p.gateway, config.Router: p.router, config.Presence: p.presence,
 	}[c.Role]

@@ -37,13 +37,26 @@ func ForTargets(event string, data json.RawMessage, targets []string) (*Envelope
 	for _, t := range targets {
 		if user, ok := room.Room(t).User(); ok {
 			to.Users = append(to.Users, user)
-			continue
+		} else {
+			to.Rooms = append(to.Rooms, room.Room(t))
 		}
-		to.Rooms = append(to.Rooms, room.Room(t))
 	}
 	b, err := json.Marshal(wire{Event: event, To: &to, Data: data})
 	if err != nil {
 		return nil, &Error{Reason: NotJSON, Field: "data", Detail: "is not JSON"}
 	}
 	return Parse(b)
+}
+
+// TargetsJSON is the `to` of an envelope for rooms by name, as a decoded JSON object: what a mapping may change.
+func TargetsJSON(targets []string) map[string]any {
+	rooms, users := []any{}, []any{}
+	for _, t := range targets {
+		if user, ok := room.Room(t).User(); ok {
+			users = append(users, user)
+		} else {
+			rooms = append(rooms, t)
+		}
+	}
+	return map[string]any{"rooms": rooms, "users": users}
 }

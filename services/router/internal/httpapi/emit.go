@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
@@ -182,89 +181,4 @@ func (a *api) batchLines(r *http.Request, lines [][]byte) []line {
 		answers[index[n]] = line{emitted: &place}
 	}
 	return answers
-}
-
-// platformBody is what today's callers of the platform send: {event, data, rooms} or {target, event, data}.
-type platformBody struct {
-	Event  string          `json:"event"`
-	Target string          `json:"target"`
-	Data   json.RawMessage `json:"data"`
-	Rooms  []string        `json:"rooms"`
-}
-
-type platformAnswer struct {
-	Success   bool     `json:"success"`
-	Message   string   `json:"message,omitempty"`
-	Error     string   `json:"error,omitempty"`
-	Rooms     []string `json:"rooms,omitempty"`
-	Timestamp string   `json:"timestamp"`
-}
-
-// platformEmit serves the platform's callers as they are today, in their own form.
-func (a *api) platformEmit(w http.ResponseWriter, r *http.Request) {
-	began := a.now()
-	result := "ok"
-	defer func() { a.opts.Observe(result, a.now().Sub(began)) }()
-	stamp := began.UTC().Format("2006-01-02T15:04:05.000Z07:00")
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		write(w, http.StatusMethodNotAllowed, platformAnswer{Error: "Method not allowed", Timestamp: stamp})
-		return
-	}
-	e, err := a.platformEnvelope(w, r)
-	if err == nil {
-		_, err = a.publish(r, e)
-	}
-	if err != nil {
-		p := problemOf(err)
-		result = p.Code
-		a.note(r, p, err)
-		if p.Code == codeRateLimited || p.Code == codeUnavailable {
-			w.Header().Set("Retry-After", retryAfter)
-		}
-		write(w, statusOf(p.Code), platformAnswer{Error: p.Detail, Timestamp: stamp})
-		return
-	}
-	names := make([]string, 0, len(e.Rooms))
-	for _, t := range e.Targets() {
-		names = append(names, string(t))
-	}
-	write(w, http.StatusOK, platformAnswer{Success: true, Message: "Event emitted", Rooms: names, Timestamp: stamp})
-}
-
-func (a *api) platformEnvelope(w http.ResponseWriter, r *http.Request) (*envelope.Envelope, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEmit))
-	if err != nil {
-		return nil, readError(err)
-	}
-	var b platformBody
-	if err := json.Unmarshal(body, &b); err != nil {
-		return nil, &envelope.Error{Reason: envelope.NotJSON, Detail: "the body is not a JSON object with event, data and rooms or target"}
-	}
-	if b.Event == "" || len(b.Data) == 0 {
-		return nil, &envelope.Error{Reason: envelope.Invalid, Detail: "event and data are required"}
-	}
-	e, err := envelope.ForTargets(b.Event, b.Data, platformTargets(b))
-	if err != nil {
-		return nil, err
-	}
-	e.SetTrace(r.Header.Get("traceparent"))
-	return e, idempotent(e, r.Header.Get("Idempotency-Key"))
-}
-
-// platformTargets are the rooms named, the target, or the conversation that the data speaks of.
-func platformTargets(b platformBody) []string {
-	switch {
-	case len(b.Rooms) > 0:
-		return b.Rooms
-	case b.Target != "":
-		return []string{b.Target}
-	}
-	var of struct {
-		ConversationID string `json:"conversationId"`
-	}
-	if json.Unmarshal(b.Data, &of) == nil && of.ConversationID != "" {
-		return []string{"conversation:" + strings.TrimPrefix(of.ConversationID, "conversation:")}
-	}
-	return nil
 }

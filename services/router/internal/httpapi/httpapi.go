@@ -39,6 +39,12 @@ type Publisher interface {
 	Push(all []*envelope.Envelope) error
 }
 
+// Events maps ready-made events of the platform by name. Outputs are envelopes in JSON; known is false if the name has no
+// program, and the event passes as it is.
+type Events interface {
+	Event(ctx context.Context, name string, data []byte, to map[string]any) (out [][]byte, known bool, err error)
+}
+
 // Sockets asks all gateways for sockets. silent names those that did not answer.
 type Sockets interface {
 	Sockets(ctx context.Context, req *deliveryv1.SocketsRequest) (sockets []*deliveryv1.Socket, silent []string)
@@ -58,6 +64,7 @@ type Keys interface {
 type Options struct {
 	Keys      Keys
 	Publisher Publisher
+	Events    Events // nil: every event passes as it is
 	Sockets   Sockets
 	Presence  Presence // nil: not there
 	Logger    *slog.Logger
