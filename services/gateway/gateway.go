@@ -38,6 +38,7 @@ import (
 	"github.com/edumatrix/interlink/services/gateway/internal/roster"
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
+	"github.com/edumatrix/interlink/services/gateway/internal/trail"
 	"github.com/edumatrix/interlink/services/internal/room"
 )
 
@@ -57,6 +58,7 @@ type Gateway struct {
 	mux       *http.ServeMux
 	stray     relay.Client // wired at the end of New
 	peers     peers.Conns
+	trail     trail.Trail
 	changed   chan change
 
 	engineEnded chan struct{} // closed when all transports are
@@ -117,7 +119,7 @@ func New(o Options) (*Gateway, error) {
 	g.confirm = confirm.New(confirm.Options{
 		Presence: presence.client, Emit: emit, Log: g.hub.Log, GaveUp: m.gaveUp, Logger: o.Logger.With("part", "confirm"),
 	})
-	g.attach = attach.New(attach.Options{Hub: g.hub, Gateway: o.ID, Incarnation: incarnation, Logger: o.Logger.With("part", "attach")})
+	g.attach = attach.New(attach.Options{Hub: g.hub, Gateway: o.ID, Incarnation: incarnation, Closed: &g.trail, Logger: o.Logger.With("part", "attach")})
 	if err := g.newSessions(presence, m); err != nil {
 		return nil, err
 	}
@@ -184,7 +186,7 @@ func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
 		PingInterval: o.PingInterval,
 		KeepClaims:   o.Authorize.URL != "", KeepCookie: len(o.Authorize.Templates) > 0,
 		Random:  func() string { return base64.RawURLEncoding.EncodeToString(random(15)) },
-		Metrics: m.session(), Logger: o.Logger.With("part", "session"),
+		Metrics: m.session(&g.trail), Logger: o.Logger.With("part", "session"),
 	})
 	if g.sockets, err = socket.New(socket.Options{Handler: g.sessions, ConnectTimeout: o.ConnectTimeout}); err != nil {
 		return fmt.Errorf("gateway: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
+	"github.com/edumatrix/interlink/services/gateway/internal/trail"
 )
 
 // metrics are the gateway's own; names and labels are in CONTRACTS.
@@ -90,6 +91,11 @@ func (m *metrics) hub() hub.Metrics {
 
 func (m *metrics) gaveUp(n int) { m.unconfirmed.Add(float64(n)) }
 
-func (m *metrics) session() session.Metrics {
-	return session.Metrics{Connected: func(result string) { m.connects.WithLabelValues(result).Inc() }}
+func (m *metrics) session(t *trail.Trail) session.Metrics {
+	return session.Metrics{
+		Connected: func(result string) { m.connects.WithLabelValues(result).Inc() },
+		Closed: func(user, socket string, reason engine.Reason) {
+			t.Add(trail.Closed{User: user, Socket: socket, Reason: reason.String(), At: time.Now()})
+		},
+	}
 }

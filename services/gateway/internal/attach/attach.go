@@ -25,6 +25,9 @@ import (
 type Hub interface {
 	Attach(ctx context.Context, hello *deliveryv1.Hello, out hub.Outbox) (*hub.Stream, error)
 	Sockets(ctx context.Context, r room.Room, limit int) ([]hub.Info, error)
+	Find(ctx context.Context, a hub.Asked) (hub.Found, error)
+	Standing(ctx context.Context, partition uint32) (epoch string, position int64, err error)
+	Routers() []string
 }
 
 // Options of New. Zero durations mean the defaults.
@@ -32,6 +35,7 @@ type Options struct {
 	Hub         Hub
 	Gateway     string
 	Incarnation string
+	Closed      Closed        // nil: nothing is known of sockets that went
 	Silence     time.Duration // after which a router that says nothing is given up, default 10 s
 	Stuck       time.Duration // after which a router that does not read is given up, default 10 s
 	Logger      *slog.Logger

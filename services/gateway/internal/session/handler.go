@@ -83,6 +83,7 @@ type Options struct {
 // Metrics are called as things happen, on any goroutine. Nil functions are skipped.
 type Metrics struct {
 	Connected func(result string) // ok | refused | doubt | gone
+	Closed    func(user, socket string, reason engine.Reason)
 }
 
 // Handler implements socket.Handler.
@@ -121,6 +122,9 @@ func New(o Options) *Handler {
 	}
 	if o.Metrics.Connected == nil {
 		o.Metrics.Connected = func(string) {}
+	}
+	if o.Metrics.Closed == nil {
+		o.Metrics.Closed = func(string, string, engine.Reason) {}
 	}
 	h := &Handler{options: o, pool: newPool(o.Workers), clients: make(map[string]bool, len(o.ClientEvents))}
 	h.inboxes, h.sinces, h.recent = newPool(inboxWorkers), newPool(sincesAtOnce), newRecent()
@@ -339,6 +343,7 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 		return
 	}
 	h.options.Roster.Offline(st.member.User, st.member.Socket, reason == engine.Left)
+	h.options.Metrics.Closed(st.member.User, st.member.Socket, reason)
 	if reason == engine.Left {
 		st.closeInbox()
 	}
