@@ -272,6 +272,7 @@ type client struct {
 	ws   *websocket.Conn
 	acks int
 	late []event // came while an ack was awaited
+	mute bool    // answers no pings
 }
 
 type event struct {
@@ -333,6 +334,9 @@ func (c *client) read() (string, error) {
 			return "", err
 		}
 		if string(b) == "2" {
+			if c.mute {
+				continue
+			}
 			if err := c.ws.WriteMessage(websocket.TextMessage, []byte("3")); err != nil {
 				return "", err
 			}

@@ -191,7 +191,12 @@ func (b *backend) Fetch(r *replayv1.FetchRequest, stream grpc.ServerStreamingSer
 	}
 	b.feed.mu.Lock()
 	answer := &replayv1.FetchResponse{Complete: true}
-	for _, record := range b.feed.log[r.Partition][r.From:r.To] {
+	from := r.From
+	if r.SinceMs > 0 {
+		for from = 0; from < r.To && b.feed.log[r.Partition][from].TimeMs < r.SinceMs; from++ {
+		}
+	}
+	for _, record := range b.feed.log[r.Partition][from:r.To] {
 		wanted := record.Control != nil || slices.ContainsFunc(record.Rooms, func(name string) bool {
 			return slices.Contains(r.Rooms, room.Room(name).Hash())
 		})

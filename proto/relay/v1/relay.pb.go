@@ -442,8 +442,10 @@ type Handover struct {
 	Positions     []*Position            `protobuf:"bytes,5,rep,name=positions,proto3" json:"positions,omitempty"` // what the unsent queue reaches up to
 	SinceMs       int64                  `protobuf:"varint,6,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
 	UserAgent     string                 `protobuf:"bytes,7,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	Start         []byte                 `protobuf:"bytes,8,opt,name=start,proto3" json:"start,omitempty"` // where the session starts, as its record says
-	Lives         []string               `protobuf:"bytes,9,rep,name=lives,proto3" json:"lives,omitempty"` // of its record: the one that hands over, then those before
+	Start         []byte                 `protobuf:"bytes,8,opt,name=start,proto3" json:"start,omitempty"`   // where the session starts, as its record says
+	Lives         []string               `protobuf:"bytes,9,rep,name=lives,proto3" json:"lives,omitempty"`   // of its record: the one that hands over, then those before
+	Pings         uint32                 `protobuf:"varint,10,opt,name=pings,proto3" json:"pings,omitempty"` // that the client has yet to answer
+	Inbox         *Inbox                 `protobuf:"bytes,11,opt,name=inbox,proto3" json:"inbox,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +543,174 @@ func (x *Handover) GetLives() []string {
 	return nil
 }
 
+func (x *Handover) GetPings() uint32 {
+	if x != nil {
+		return x.Pings
+	}
+	return 0
+}
+
+func (x *Handover) GetInbox() *Inbox {
+	if x != nil {
+		return x.Inbox
+	}
+	return nil
+}
+
+// Inbox is how far a session's inbox was given.
+type Inbox struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         uint64                 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`    // number of the last entry that was queued
+	Open          bool                   `protobuf:"varint,2,opt,name=open,proto3" json:"open,omitempty"`      // the inbox knows of the session
+	Start         []*Position            `protobuf:"bytes,3,rep,name=start,proto3" json:"start,omitempty"`     // where the session starts, if not `open`
+	Awaited       []*Awaited             `protobuf:"bytes,4,rep,name=awaited,proto3" json:"awaited,omitempty"` // events that were queued and are not proven to have arrived, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inbox) Reset() {
+	*x = Inbox{}
+	mi := &file_relay_v1_relay_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inbox) ProtoMessage() {}
+
+func (x *Inbox) ProtoReflect() protoreflect.Message {
+	mi := &file_relay_v1_relay_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inbox.ProtoReflect.Descriptor instead.
+func (*Inbox) Descriptor() ([]byte, []int) {
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Inbox) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *Inbox) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *Inbox) GetStart() []*Position {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *Inbox) GetAwaited() []*Awaited {
+	if x != nil {
+		return x.Awaited
+	}
+	return nil
+}
+
+// Awaited is an event whose arrival somebody wants to know of.
+type Awaited struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Offset        int64                  `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	From          string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`        // the sender
+	Confirm       bool                   `protobuf:"varint,5,opt,name=confirm,proto3" json:"confirm,omitempty"` // the sender is told
+	Waits         bool                   `protobuf:"varint,6,opt,name=waits,proto3" json:"waits,omitempty"`     // in the user's inbox
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Awaited) Reset() {
+	*x = Awaited{}
+	mi := &file_relay_v1_relay_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Awaited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Awaited) ProtoMessage() {}
+
+func (x *Awaited) ProtoReflect() protoreflect.Message {
+	mi := &file_relay_v1_relay_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Awaited.ProtoReflect.Descriptor instead.
+func (*Awaited) Descriptor() ([]byte, []int) {
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Awaited) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Awaited) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Awaited) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Awaited) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Awaited) GetConfirm() bool {
+	if x != nil {
+		return x.Confirm
+	}
+	return false
+}
+
+func (x *Awaited) GetWaits() bool {
+	if x != nil {
+		return x.Waits
+	}
+	return false
+}
+
 type Room struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
@@ -552,7 +722,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_relay_v1_relay_proto_msgTypes[9]
+	mi := &file_relay_v1_relay_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +734,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[9]
+	mi := &file_relay_v1_relay_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +747,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{9}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Room) GetRoom() string {
@@ -611,7 +781,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_relay_v1_relay_proto_msgTypes[10]
+	mi := &file_relay_v1_relay_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +793,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_relay_v1_relay_proto_msgTypes[10]
+	mi := &file_relay_v1_relay_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +806,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_relay_v1_relay_proto_rawDescGZIP(), []int{10}
+	return file_relay_v1_relay_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Position) GetPartition() uint32 {
@@ -681,7 +851,7 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\"\\\n" +
 	"\fTakeResponse\x12\x16\n" +
 	"\x06unsent\x18\x01 \x03(\fR\x06unsent\x124\n" +
-	"\x06socket\x18\x02 \x01(\v2\x1c.interlink.relay.v1.HandoverR\x06socket\"\xac\x02\n" +
+	"\x06socket\x18\x02 \x01(\v2\x1c.interlink.relay.v1.HandoverR\x06socket\"\xf3\x02\n" +
 	"\bHandover\x12\x16\n" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12\x1c\n" +
@@ -692,7 +862,22 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\n" +
 	"user_agent\x18\a \x01(\tR\tuserAgent\x12\x14\n" +
 	"\x05start\x18\b \x01(\fR\x05start\x12\x14\n" +
-	"\x05lives\x18\t \x03(\tR\x05lives\"X\n" +
+	"\x05lives\x18\t \x03(\tR\x05lives\x12\x14\n" +
+	"\x05pings\x18\n" +
+	" \x01(\rR\x05pings\x12/\n" +
+	"\x05inbox\x18\v \x01(\v2\x19.interlink.relay.v1.InboxR\x05inbox\"\x9c\x01\n" +
+	"\x05Inbox\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x12\n" +
+	"\x04open\x18\x02 \x01(\bR\x04open\x122\n" +
+	"\x05start\x18\x03 \x03(\v2\x1c.interlink.relay.v1.PositionR\x05start\x125\n" +
+	"\aawaited\x18\x04 \x03(\v2\x1b.interlink.relay.v1.AwaitedR\aawaited\"\x93\x01\n" +
+	"\aAwaited\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x18\n" +
+	"\aconfirm\x18\x05 \x01(\bR\aconfirm\x12\x14\n" +
+	"\x05waits\x18\x06 \x01(\bR\x05waits\"X\n" +
 	"\x04Room\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12 \n" +
 	"\vpermissions\x18\x02 \x01(\rR\vpermissions\x12\x1a\n" +
@@ -718,7 +903,7 @@ func file_relay_v1_relay_proto_rawDescGZIP() []byte {
 	return file_relay_v1_relay_proto_rawDescData
 }
 
-var file_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_relay_v1_relay_proto_goTypes = []any{
 	(*CloseRequest)(nil),    // 0: interlink.relay.v1.CloseRequest
 	(*CloseResponse)(nil),   // 1: interlink.relay.v1.CloseResponse
@@ -729,26 +914,31 @@ var file_relay_v1_relay_proto_goTypes = []any{
 	(*TakeRequest)(nil),     // 6: interlink.relay.v1.TakeRequest
 	(*TakeResponse)(nil),    // 7: interlink.relay.v1.TakeResponse
 	(*Handover)(nil),        // 8: interlink.relay.v1.Handover
-	(*Room)(nil),            // 9: interlink.relay.v1.Room
-	(*Position)(nil),        // 10: interlink.relay.v1.Position
+	(*Inbox)(nil),           // 9: interlink.relay.v1.Inbox
+	(*Awaited)(nil),         // 10: interlink.relay.v1.Awaited
+	(*Room)(nil),            // 11: interlink.relay.v1.Room
+	(*Position)(nil),        // 12: interlink.relay.v1.Position
 }
 var file_relay_v1_relay_proto_depIdxs = []int32{
 	8,  // 0: interlink.relay.v1.TakeResponse.socket:type_name -> interlink.relay.v1.Handover
-	9,  // 1: interlink.relay.v1.Handover.rooms:type_name -> interlink.relay.v1.Room
-	10, // 2: interlink.relay.v1.Handover.positions:type_name -> interlink.relay.v1.Position
-	2,  // 3: interlink.relay.v1.Relay.Forward:input_type -> interlink.relay.v1.ForwardRequest
-	4,  // 4: interlink.relay.v1.Relay.Probe:input_type -> interlink.relay.v1.ProbeRequest
-	6,  // 5: interlink.relay.v1.Relay.Take:input_type -> interlink.relay.v1.TakeRequest
-	0,  // 6: interlink.relay.v1.Relay.Close:input_type -> interlink.relay.v1.CloseRequest
-	3,  // 7: interlink.relay.v1.Relay.Forward:output_type -> interlink.relay.v1.ForwardResponse
-	5,  // 8: interlink.relay.v1.Relay.Probe:output_type -> interlink.relay.v1.ProbeResponse
-	7,  // 9: interlink.relay.v1.Relay.Take:output_type -> interlink.relay.v1.TakeResponse
-	1,  // 10: interlink.relay.v1.Relay.Close:output_type -> interlink.relay.v1.CloseResponse
-	7,  // [7:11] is the sub-list for method output_type
-	3,  // [3:7] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	11, // 1: interlink.relay.v1.Handover.rooms:type_name -> interlink.relay.v1.Room
+	12, // 2: interlink.relay.v1.Handover.positions:type_name -> interlink.relay.v1.Position
+	9,  // 3: interlink.relay.v1.Handover.inbox:type_name -> interlink.relay.v1.Inbox
+	12, // 4: interlink.relay.v1.Inbox.start:type_name -> interlink.relay.v1.Position
+	10, // 5: interlink.relay.v1.Inbox.awaited:type_name -> interlink.relay.v1.Awaited
+	2,  // 6: interlink.relay.v1.Relay.Forward:input_type -> interlink.relay.v1.ForwardRequest
+	4,  // 7: interlink.relay.v1.Relay.Probe:input_type -> interlink.relay.v1.ProbeRequest
+	6,  // 8: interlink.relay.v1.Relay.Take:input_type -> interlink.relay.v1.TakeRequest
+	0,  // 9: interlink.relay.v1.Relay.Close:input_type -> interlink.relay.v1.CloseRequest
+	3,  // 10: interlink.relay.v1.Relay.Forward:output_type -> interlink.relay.v1.ForwardResponse
+	5,  // 11: interlink.relay.v1.Relay.Probe:output_type -> interlink.relay.v1.ProbeResponse
+	7,  // 12: interlink.relay.v1.Relay.Take:output_type -> interlink.relay.v1.TakeResponse
+	1,  // 13: interlink.relay.v1.Relay.Close:output_type -> interlink.relay.v1.CloseResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_relay_v1_relay_proto_init() }
@@ -762,7 +952,7 @@ func file_relay_v1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_relay_v1_relay_proto_rawDesc), len(file_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

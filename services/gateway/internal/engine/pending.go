@@ -39,6 +39,7 @@ type Pending struct {
 	held    []heldMessage
 	bytes   int64
 	adopted bool
+	pings   uint32 // of the gateway before, not answered
 	reason  Reason // why lost
 }
 
@@ -148,6 +149,7 @@ func (p *Pending) adopt(unsent []*Frame, open func(s *Session) Handler) {
 	p.adopted = true
 	p.shard.wheel.disarm(&p.timeout)
 	s := &Session{shard: p.shard, id: p.sid, conn: p.conn}
+	s.pings.Expect(p.pings)
 	lost := p.conn.closed
 	if lost {
 		p.engine.sockets.Add(1) // gone has given the place back; the session does so once more

@@ -34,7 +34,8 @@ type Session struct {
 	trusted atomic.Bool // read by HTTP goroutines as well
 	posting atomic.Bool // an HTTP goroutine is about to deliver a POST
 	dirty   bool
-	owed    bool // a ping is to follow what is queued, see PingBehind
+	unsaid  uint32 // pings that a frozen session had queued
+	owed    bool   // a ping is to follow what is queued, see PingBehind
 	closed  bool
 }
 
@@ -294,8 +295,11 @@ func (s *Session) Freeze() (unsent []*Frame, ok bool) {
 		return nil, false
 	}
 	for _, f := range s.queue.rest(&s.shard.spares) {
-		if f.Text() != nil {
+		switch {
+		case f.Text() != nil:
 			unsent = append(unsent, f)
+		case f == s.shard.engine.ping:
+			s.unsaid++
 		}
 	}
 	s.forget(pollResult{status: 200, body: s.shard.engine.noop.text})

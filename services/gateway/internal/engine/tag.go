@@ -27,6 +27,13 @@ func (s *Session) NextPing() uint32 { return s.pings.Next() }
 // Answered is the number of the last ping that has its pong. On the shard.
 func (s *Session) Answered() uint32 { return s.pings.Last() }
 
+// Unanswered is how many pings the client of a frozen session has yet to answer, wherever the session goes on: it answers
+// each in its place, and a pong must not be taken for that of a later ping.
+func (s *Session) Unanswered() uint32 { return s.pings.Waiting() - s.unsaid }
+
+// Expect tells how many pings of the gateway before the client has yet to answer. Before Adopt.
+func (p *Pending) Expect(pings uint32) { p.pings = pings }
+
 // PingBehind has a ping sent behind what is queued, with the next write. On the shard.
 func (s *Session) PingBehind() {
 	if !s.closed {

@@ -111,6 +111,9 @@ func (h *Heartbeat) Pong() (answers uint32, ok bool) {
 	return h.answered, true
 }
 
+// Expect counts pings that were sent before, by another owner of the session, and are to be answered first.
+func (h *Heartbeat) Expect(pings uint32) { h.sent += pings }
+
 // Next is the number that the next ping will have.
 func (h *Heartbeat) Next() uint32 { return h.sent + 1 }
 

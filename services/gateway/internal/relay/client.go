@@ -140,6 +140,8 @@ func (c *Client) adopt(ctx context.Context, sid string, p *engine.Pending, answe
 		}
 		m.At[at.Partition] = at.Offset
 	}
+	m.Inbox = takeInbox(h.Inbox, m.Principal.User)
+	p.Expect(h.Pings)
 	_, shard, _ := c.Engine.Lookup(sid)
 	return c.Sessions.Take(ctx, m, shard.Index(), func(unsent []*engine.Frame, opened func(*socket.Socket)) bool {
 		return c.Sockets.Adopt(p, unsent, &socket.Accepted{SID: m.Socket, PID: m.PID}, opened)

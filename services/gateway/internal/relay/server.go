@@ -108,5 +108,6 @@ func handover(m session.Moved, principal []byte) *relayv1.Handover {
 	for p, offset := range m.At {
 		h.Positions = append(h.Positions, &relayv1.Position{Partition: uint32(p), Offset: offset})
 	}
+	h.Pings, h.Inbox = m.Pings, giveInbox(m)
 	return h
 }

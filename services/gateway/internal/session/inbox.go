@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/receipts"
 	"github.com/edumatrix/interlink/services/gateway/internal/recovery"
 )
 
@@ -218,3 +220,42 @@ type until struct{ ms atomic.Int64 }
 
 func (u *until) set(t time.Time)           { u.ms.Store(t.UnixMilli()) }
 func (u *until) before(now time.Time) bool { return now.UnixMilli() < u.ms.Load() }
+
+// moveInbox is what another gateway needs to go on.
+func (st *session) moveInbox() MovedInbox {
+	m := MovedInbox{After: st.inbox.after}
+	if st.rare == nil {
+		return m
+	}
+	m.Awaited = st.rare.track.Open()
+	if o := st.rare.opening; o != nil && !st.inbox.open {
+		m.Start = o.start
+	}
+	return m
+}
+
+// await notes what was queued before the session came here, and at its coming, and has one ping prove it all.
+func (st *session) await(events []*receipts.Event, replay []*engine.Frame) {
+	for _, f := range replay {
+		if e, ok := f.Tag().(*receipts.Event); ok && e.Of(st.member.User) != (receipts.Concern{}) {
+			events = append(events, e)
+		}
+	}
+	if len(events) == 0 {
+		return
+	}
+	for _, e := range events {
+		st.some().track.Given(e, st.socket.Session().NextPing())
+	}
+	st.socket.Session().PingBehind()
+}
+
+// inboxMoved goes on giving the inbox of a session that came from another gateway.
+func (st *session) inboxMoved(in MovedInbox) {
+	st.inbox.after, st.inbox.open = in.After, in.Start == nil
+	if in.Start != nil {
+		st.giveInbox(in.Start, nil, nil, func() {})
+		return
+	}
+	st.readInbox()
+}

@@ -12,6 +12,7 @@ import (
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/receipts"
 	"github.com/edumatrix/interlink/services/gateway/internal/recovery"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
 	"github.com/edumatrix/interlink/services/internal/auth"
@@ -28,6 +29,15 @@ type Moved struct {
 	Since     time.Time
 	UserAgent string
 	Unsent    []*engine.Frame
+	Pings     uint32 // that the client has yet to answer
+	Inbox     MovedInbox
+}
+
+// MovedInbox is how far a session's inbox was given.
+type MovedInbox struct {
+	After   uint64            // number of the last entry that was queued
+	Start   []int64           // where the session starts, nil: the inbox knows it
+	Awaited []*receipts.Event // queued and not proven to have arrived
 }
 
 // ErrCannotMove means that a session has to stay where it is, or has ended.
@@ -101,6 +111,7 @@ func (st *session) freeze(at []int64) (Moved, error) {
 		Socket: st.member.Socket, PID: st.pid, Principal: st.principal(), Grants: st.member.Grants(), At: at,
 		Since: time.UnixMilli(st.since), UserAgent: st.userAgent.Value(), Unsent: unsent,
 	}
+	m.Pings, m.Inbox = st.socket.Session().Unanswered(), st.moveInbox()
 	st.state = closed
 	st.end()
 	st.handler.options.Roster.Offline(st.member.User, st.member.Socket, false) // the grace outlasts the move
@@ -158,7 +169,7 @@ func (h *Handler) Take(ctx context.Context, m Moved, shard int, adopt func(unsen
 		h.forget(st)
 		return err
 	}
-	if !adopt(append(m.Unsent, replay...), st.moved) {
+	if !adopt(append(m.Unsent, replay...), func(s *socket.Socket) { st.moved(s, m.Inbox, replay) }) {
 		h.forget(st)
 		return ErrCannotMove
 	}
@@ -211,7 +222,7 @@ func (h *Handler) catchUp(ctx context.Context, st *session, m Moved) ([]*engine.
 
 // moved is the first moment of a session that came from elsewhere, on its shard. What it needs to be up to date is
 // queued already; what was held follows.
-func (st *session) moved(s *socket.Socket) {
+func (st *session) moved(s *socket.Socket, in MovedInbox, replay []*engine.Frame) {
 	st.socket, s.State = s, st
 	st.state = connected
 	h := st.handler
@@ -224,6 +235,7 @@ func (st *session) moved(s *socket.Socket) {
 			st.evict(r)
 		}
 	}
+	st.await(in.Awaited, replay)
 	held, over := st.member.Release()
 	for _, f := range held {
 		s.Send(f)
@@ -235,11 +247,18 @@ func (st *session) moved(s *socket.Socket) {
 		s.Disconnect()
 	default:
 		st.watchExpiry()
+		st.inboxMoved(in)
 	}
 }
 
 // evict tells the client that it lost a room on the way, and asks whether it may be in it again.
 func (st *session) evict(r room.Room) {
+	st.evicted(r)
+	st.Invited(r)
+}
+
+// evicted tells the client that it is not in a room any more.
+func (st *session) evicted(r room.Room) {
 	data, err := json.Marshal(struct {
 		Room   room.Room `json:"room"`
 		Reason string    `json:"reason"`
@@ -249,5 +268,4 @@ func (st *session) evict(r room.Room) {
 		return
 	}
 	st.socket.Send(hub.Note("room:evicted", data, st.handler.options.Now().UnixMilli(), nil))
-	st.Invited(r)
 }
