@@ -165,23 +165,27 @@ func (s *suite) end(goroutines map[string]int) {
 
 // goroutines waits until every process has as many goroutines as before the clients came, and a few more at most.
 func (s *suite) goroutines(before map[string]int) string {
-	const more = 25 // streams and timers that come and go
-	ctx, cancel := context.WithTimeout(s.t.Context(), caughtUpWithin)
+	const more = 40 // connections between the processes, that came with the faults
+	ctx, cancel := context.WithTimeout(s.t.Context(), 40*time.Second)
 	defer cancel()
 	var after map[string]int
-	err := harness.Eventually(ctx, func(ctx context.Context) (err error) {
-		if after, err = s.stage.Goroutines(ctx); err != nil {
+	var tooMany error
+	_ = harness.Eventually(ctx, func(ctx context.Context) error {
+		counts, err := s.stage.Goroutines(ctx)
+		if err != nil {
 			return err
 		}
+		after, tooMany = counts, nil
 		for name, n := range after {
 			if n > before[name]+more {
-				err = errors.Join(err, fmt.Errorf("%s has %d goroutines, %d before the clients came", name, n, before[name]))
+				tooMany = errors.Join(tooMany, fmt.Errorf("%s has %d goroutines, %d before the clients came", name, n, before[name]))
 			}
 		}
-		return err
+		return tooMany
 	})
-	if err != nil {
-		s.t.Error(err)
+	if tooMany != nil || after == nil {
+		s.t.Errorf("goroutines were left behind: %v", tooMany)
+		s.stage.dumpGoroutines()
 	}
 	return fmt.Sprintf("%v, before they came: %v", after, before)
 }

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -192,6 +196,25 @@ func (s *Stage) Goroutines(ctx context.Context) (map[string]int, error) {
 		look(r.Process, r.Admin)
 	}
 	return counts, errors.Join(errs...)
+}
+
+// dumpGoroutines keeps every process' goroutines beside its log.
+func (s *Stage) dumpGoroutines() {
+	dump := func(p *harness.Process, admin string) {
+		res, err := http.Get("http://" + admin + "/debug/pprof/goroutine?debug=1")
+		if err != nil {
+			return
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		_ = os.WriteFile(filepath.Join(s.Artifacts, p.Name()+".goroutines"), text, 0o644)
+	}
+	for _, g := range s.Gateways {
+		dump(g.Process, g.Admin)
+	}
+	for _, r := range s.Routers {
+		dump(r.Process, r.Admin)
+	}
 }
 
 // pause waits, or until ctx ends.
