@@ -204,6 +204,9 @@ func (c *Core) own(s *stream, owned []Owned) (fresh []uint32) {
 	for _, o := range owned {
 		if !before[o.Partition] && !s.owned[o.Partition] {
 			fresh = append(fresh, o.Partition)
+			if k := s.seeks[o.Partition]; k != nil {
+				k.open = false // it may have come when the router did not own the partition: a range that does not cite it shows that
+			}
 		}
 		s.owned[o.Partition] = true
 		s.heads[o.Partition] = o.Head

@@ -229,3 +229,25 @@ func TestNonsenseFromARouterIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// A router may drop a seek that comes while it does not own the partition: it has to be asked again as soon as that shows.
+func TestASeekIsRepeatedToARouterThatLostThePartitionMeanwhile(t *testing.T) {
+	c := attached(t, 7)
+	if _, ok := c.Range(t0, 1, 0, Range{From: 9, To: 12}); ok {
+		t.Fatal("took a range behind a gap")
+	}
+	if err := errors.Join(c.Owned(t0, 1, nil), c.Owned(t0, 1, []Owned{{Head: 12}})); err != nil {
+		t.Fatal(err)
+	}
+	c.Messages()
+	if _, ok := c.Range(t0, 1, 0, Range{From: 7, To: 12}); ok {
+		t.Fatal("took a range that cites no seek")
+	}
+	m := c.Messages()
+	if len(m) != 1 || m[0].Message != (Seek{Offset: 7, Number: 1}) {
+		t.Fatalf("said %v, want the seek again", m)
+	}
+	if from, ok := c.Range(t0, 1, 0, Range{From: 7, To: 12, Seek: 1}); !ok || from != 7 {
+		t.Errorf("the answer: from %d, %v", from, ok)
+	}
+}
