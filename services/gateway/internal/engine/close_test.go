@@ -355,6 +355,16 @@ func TestLimitBeforeTrust(t *testing.T) {
 		"one message":   func(w *world) { w.stranger("4" + strings.Repeat("x", 1000)) },
 		"many messages": func(w *world) { w.stranger(strings.Split(strings.Repeat("4xxxxxxxxx,", 100), ",")[:100]...) },
 		"one body":      func(w *world) { w.push(w.openPolling(), "4"+strings.Repeat("x", 1000)) },
+		"one message before an upgrade": func(w *world) {
+			sid := w.openPolling()
+			c := w.upgradeWith(sid)
+			defer c.Close()
+			c.say("4" + strings.Repeat("x", 1000))
+			if err := c.wantEnd(); !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
+				w.t.Errorf("ended by %v", err)
+			}
+			w.push(sid, "4"+strings.Repeat("x", 1000))
+		},
 		"many bodies, together": func(w *world) {
 			sid := w.openPolling()
 			w.push(sid, "4"+strings.Repeat("x", 600))

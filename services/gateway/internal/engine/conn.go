@@ -96,10 +96,16 @@ func (c *conn) limit() int {
 	return int(c.shard.engine.options.MaxPayload)
 }
 
-// early reports whether nothing has been trusted yet.
+// early reports whether nothing has been trusted yet. Before a change of transport there is no more to say than a few bytes, whoever it is.
 func (c *conn) early() bool {
-	s, ok := c.consumer.(*Session)
-	return ok && !s.trusted.Load()
+	switch of := c.consumer.(type) {
+	case *Session:
+		return !of.trusted.Load()
+	case *Pending:
+		return !isClosed(of.switched)
+	default:
+		return true
+	}
 }
 
 func (c *conn) handle(m wsframe.Message) {

@@ -75,6 +75,7 @@ type Engine struct {
 	pingInterval int64 // nanoseconds
 	pingTimeout  int64
 	sockets      atomic.Int64
+	strayBytes   atomic.Int64 // of bodies on their way to other gateways
 	running      atomic.Bool
 	closing      atomic.Bool
 	stopped      chan struct{}

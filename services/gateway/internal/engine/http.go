@@ -46,8 +46,10 @@ func (e *Engine) release() { e.sockets.Add(-1) }
 // turnAway answers 503: the stock client tries again.
 func (e *Engine) turnAway(w http.ResponseWriter, why Refusal) {
 	e.hooks.Refused(why)
-	respond(w, StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Server is busy"}`)})
+	respond(w, busy)
 }
+
+var busy = StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Server is busy"}`)}
 
 // refuse answers with the reference server's error body.
 func (e *Engine) refuse(w http.ResponseWriter, r engineio.Refusal, message string) {
@@ -68,13 +70,33 @@ func refusal(r engineio.Refusal) StrayResponse {
 // UnknownSession is the answer to a request for a session that nobody has.
 func UnknownSession() StrayResponse { return refusal(engineio.UnknownSID) }
 
-func respond(w http.ResponseWriter, r StrayResponse) {
+func head(w http.ResponseWriter, r StrayResponse) {
 	h := w.Header()
 	h.Set("Content-Type", r.ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(r.Body)))
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(r.Status)
+}
+
+func respond(w http.ResponseWriter, r StrayResponse) {
+	head(w, r)
 	_, _ = w.Write(r.Body) // a client that is gone shows on its next request
+}
+
+// answer responds to who may be slow to read: when nothing of a piece was taken for the write deadline, the connection goes, and with it the
+// goroutine and the body that it held. The deadline is lifted behind it: the connection's next request may be for somebody else.
+func (e *Engine) answer(w http.ResponseWriter, r StrayResponse) {
+	c := http.NewResponseController(w)
+	head(w, r)
+	for body := r.Body; len(body) > 0; {
+		piece := body[:min(len(body), writeRoom)]
+		body = body[len(piece):]
+		_ = c.SetWriteDeadline(time.Now().Add(e.options.WriteTimeout)) // best effort, as what follows: not every server can
+		if _, err := w.Write(piece); err != nil || c.Flush() != nil {
+			return
+		}
+	}
+	_ = c.SetWriteDeadline(time.Time{})
 }
 
 // openPolling begins a session (section "Handshake").
@@ -93,7 +115,7 @@ func (e *Engine) openPolling(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	<-opened // a post that was taken is run
-	respond(w, StrayResponse{Status: 200, ContentType: textType, Body: e.openPacket(id, true)})
+	e.answer(w, StrayResponse{Status: 200, ContentType: textType, Body: e.openPacket(id, true)})
 }
 
 func (e *Engine) openPacket(id string, upgrade bool) []byte {
@@ -129,16 +151,24 @@ func (e *Engine) servePoll(w http.ResponseWriter, r *http.Request, sid string) {
 		}
 		response := e.polled(w, r, sid, s)
 		s.posting.Store(false) // before the response, which lets the client send the next one
-		respond(w, response)
+		e.answer(w, response)
 		return
 	}
-	respond(w, e.polled(w, r, sid, s))
+	e.answer(w, e.polled(w, r, sid, s))
 }
 
 // polled answers a GET or POST of a session, which is here, or of another gateway if s is nil.
 func (e *Engine) polled(w http.ResponseWriter, r *http.Request, sid string, s *Session) StrayResponse {
 	request := StrayRequest{Method: r.Method, ContentType: r.Header.Get("Content-Type"), Origin: r.Header.Get("Origin")}
 	if r.Method == http.MethodPost {
+		if s == nil {
+			room, ok := e.borrow(r.ContentLength)
+			if !ok {
+				e.hooks.Refused(RefusedBusy)
+				return busy
+			}
+			defer e.strayBytes.Add(-room)
+		}
 		body, status := e.readBody(w, r, s)
 		if status != 0 {
 			e.hooks.Refused(RefusedRequest)
@@ -155,6 +185,23 @@ func (e *Engine) polled(w http.ResponseWriter, r *http.Request, sid string, s *S
 		return StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Owner of the session is out of reach"}`)}
 	}
 	return response
+}
+
+// maxStrays bounds the bodies that are on their way to other gateways, in payloads. Nothing here tells who sends them: whoever has made up a sid
+// may send a whole payload.
+const maxStrays = 64
+
+// borrow reserves room for such a body, of the announced length, -1 if there is none.
+func (e *Engine) borrow(announced int64) (room int64, ok bool) {
+	room = e.options.MaxPayload
+	if announced >= 0 {
+		room = min(room, announced)
+	}
+	if e.strayBytes.Add(room) > maxStrays*e.options.MaxPayload {
+		e.strayBytes.Add(-room)
+		return 0, false
+	}
+	return room, true
 }
 
 // readBody reads a POST's body, at most as much as the session may send now. status is not 0 if that failed.

@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -267,6 +269,45 @@ func TestPollingResponses(t *testing.T) {
 		}
 		if a := w.poll(sid); a.body != "4"+two {
 			t.Errorf("second response %q", a.body)
+		}
+	})
+}
+
+func TestAResponseThatNobodyReadsIsGivenUp(t *testing.T) {
+	inBubble(t, engine.Options{WriteTimeout: 20 * second, PingInterval: 500 * second}, echo(), func(t *testing.T, w *world) {
+		sid := w.openPolling()
+		s := <-w.opened
+		on(s, func() { s.Send(frame(strings.Repeat("x", 500_000))) })
+		c, err := w.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := fmt.Fprintf(c, "GET /socket.io/?%s&sid=%s HTTP/1.1\r\nHost: h\r\n\r\n", polling, sid); err != nil {
+			t.Fatal(err)
+		}
+		wait(30 * second)
+		if read, _ := io.ReadAll(c); len(read) > 100_000 {
+			t.Errorf("%d bytes were still waiting", len(read))
+		}
+		slow, err := w.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer slow.Close()
+		on(s, func() { s.Send(frame(strings.Repeat("x", 500_000))) })
+		if _, err := fmt.Fprintf(slow, "GET /socket.io/?%s&sid=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", polling, sid); err != nil {
+			t.Fatal(err)
+		}
+		read, buf := 0, make([]byte, 50_000)
+		for err == nil {
+			wait(second)
+			var n int
+			n, err = slow.Read(buf)
+			read += n
+		}
+		if read < 500_000 {
+			t.Errorf("who reads slowly got %d bytes", read)
 		}
 	})
 }

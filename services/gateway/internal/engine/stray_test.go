@@ -5,8 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 )
@@ -116,6 +122,63 @@ func TestStrayPolls(t *testing.T) {
 			t.Errorf("close: %d", a.status)
 		}
 		g.owner.wantClosed(engine.TransportClose)
+	})
+}
+
+// hungryStray never answers.
+type hungryStray struct{ asked chan bool }
+
+func (h hungryStray) Poll(ctx context.Context, _ string, _ engine.StrayRequest) (engine.StrayResponse, error) {
+	h.asked <- true
+	<-ctx.Done()
+	return engine.StrayResponse{}, ctx.Err()
+}
+
+func (h hungryStray) Upgrade(context.Context, string, *engine.Pending) {}
+
+func TestBodiesForOtherGatewaysAreBounded(t *testing.T) {
+	h := hungryStray{asked: make(chan bool)}
+	inBubble(t, engine.Options{MaxPayload: 1000, IDPrefix: "b2", Stray: h}, echo(), func(t *testing.T, w *world) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		post := func(ctx context.Context, length int) (int, error) {
+			r, err := http.NewRequestWithContext(ctx, "POST", "http://gateway.test/socket.io/?"+polling+"&sid=a1.made-up", strings.NewReader(strings.Repeat("x", length)))
+			if err != nil {
+				return 0, err
+			}
+			response, err := w.client.Do(r)
+			if err != nil {
+				return 0, err
+			}
+			return response.StatusCode, response.Body.Close()
+		}
+		var waiting sync.WaitGroup
+		for range 64 {
+			waiting.Go(func() { _, _ = post(ctx, 1000) })
+			<-h.asked
+		}
+		if status, err := post(t.Context(), 1); status != 503 {
+			t.Errorf("one more: %d, %v", status, err)
+		}
+		cancel()
+		waiting.Wait()
+		synctest.Wait()
+		soon, stop := context.WithTimeout(t.Context(), second)
+		defer stop()
+		waiting.Go(func() { _, _ = post(soon, 1000) })
+		<-h.asked
+		waiting.Wait()
+	})
+}
+
+func TestMoveOfAStrangerSaysLittle(t *testing.T) {
+	overTwo(t, func(t *testing.T, g *gateways) {
+		c := g.other.upgradeWith(g.owner.openPolling())
+		defer c.Close()
+		c.say("4" + strings.Repeat("x", 20<<10))
+		if err := c.wantEnd(); !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
+			t.Errorf("ended by %v", err)
+		}
 	})
 }
 
