@@ -18,7 +18,11 @@ type client struct {
 	main      *Socket
 	others    map[string]*Socket // by namespace
 	timeout   func() bool        // cancels the wait for a CONNECT; nil when none is awaited
+	refused   uint8              // CONNECTs
 }
+
+// maxRefused is how many CONNECTs may be refused before the connection goes: each costs a question, and lets the client stay for longer.
+const maxRefused = 10
 
 // await gives the client the connect timeout to have a socket.
 func (c *client) await() {

@@ -83,13 +83,16 @@ func (s *Socket) appendConnect(a Accepted) []byte {
 }
 
 // Refuse answers CONNECT with CONNECT_ERROR, which ends a stock client for good; Closed is not called. data may be nil. The connection stays
-// open for the connect timeout, so that another CONNECT may come.
+// open for the connect timeout, so that another CONNECT may come, a few times.
 func (s *Socket) Refuse(message string, data json.RawMessage) {
 	if s.state != pending {
 		return
 	}
 	s.client.session.Send(engine.TextFrame(engine.Control, socketio.AppendConnectError(nil, s.namespace, message, data)))
 	s.drop()
+	if s.client.refused++; s.client.refused >= maxRefused {
+		s.client.session.Close(engine.Unauthorized)
+	}
 }
 
 // Send queues a frame and reports whether the socket takes more. A socket whose queue is full is closed as Slow.

@@ -268,6 +268,24 @@ func TestConnectTimeout(t *testing.T) {
 	}
 }
 
+func TestARefusedClientDoesNotStayByAskingAgain(t *testing.T) {
+	refuse := newApplication()
+	refuse.connect = func(s *socket.Socket, _ string, _ socket.Handshake) { s.Refuse("no", nil) }
+	inBubble(t, refuse, engine.Options{PingInterval: time.Hour}, socket.Options{}, func(t *testing.T, w *world) {
+		c := w.open()
+		defer c.Close()
+		for range 10 {
+			wait(9 * time.Second)
+			c.say("40")
+			c.want(`44{"message":"no"}`)
+		}
+		wait(time.Second)
+		if w.engine.Sockets() != 0 {
+			t.Error("still here")
+		}
+	})
+}
+
 func TestAcksFromTheClient(t *testing.T) {
 	type result struct {
 		args string
