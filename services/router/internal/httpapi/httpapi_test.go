@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +201,21 @@ func TestWithoutAKeyNothingUnderV1Answers(t *testing.T) {
 	}
 	if len(f.publisher.got) != 0 {
 		t.Errorf("published without a key: %v", f.publisher.got)
+	}
+}
+
+func TestABatchOfEmptyLinesCostsLittle(t *testing.T) {
+	h := (&fixture{}).handler()
+	body := strings.Repeat("\n", 4<<20) + "x"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	resp := ask(h, "POST", "/v1/emit/batch", body)
+	runtime.ReadMemStats(&after)
+	if spent := after.TotalAlloc - before.TotalAlloc; resp.StatusCode != 413 || spent > 64<<20 {
+		t.Errorf("%d, for %d bytes", resp.StatusCode, spent)
+	}
+	if resp := ask(h, "POST", "/v1/emit/batch", strings.Repeat(goodEvent+"\n", 10_000)); resp.StatusCode != 200 {
+		t.Errorf("as many lines as may be: %d", resp.StatusCode)
 	}
 }
 
