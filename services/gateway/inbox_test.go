@@ -24,12 +24,11 @@ import (
 
 // Push hands ephemeral records to every gateway.
 func (b *backend) Push(_ context.Context, r *emitv1.PushRequest) (*emitv1.PushResponse, error) {
-	for _, raw := range r.Records {
-		record := &deliveryv1.Record{}
-		if err := proto.Unmarshal(raw, record); err != nil {
-			return nil, err
-		}
-		b.feed.push(record)
+	b.feed.mu.Lock()
+	defer b.feed.mu.Unlock()
+	for _, p := range b.feed.pipes {
+		// A gateway that has gone takes no more.
+		_ = p.stream.Send(&deliveryv1.AttachRequest{Kind: &deliveryv1.AttachRequest_Push{Push: &deliveryv1.Push{Records: r.Records}}})
 	}
 	return &emitv1.PushResponse{}, nil
 }
