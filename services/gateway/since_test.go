@@ -221,10 +221,10 @@ func TestAClientEventIsPublishedOnceHoweverOftenItIsSent(t *testing.T) {
 	const event = `{"id":"a","room":"r:1","data":1}`
 	c.send(`4290["reaction:add",` + event + `]`) // its ack is lost, and it is sent again before and after
 	c.send(`4291["reaction:add",` + event + `]`)
-	for _, want := range []string{`4390[{"ok":true,"id":"a"}]`, `4391[{"ok":true,"id":"a"}]`} {
-		if got := c.next(); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
+	acks := []string{c.next(), c.next()}
+	slices.Sort(acks)
+	if want := []string{`4390[{"ok":true,"id":"a"}]`, `4391[{"ok":true,"id":"a"}]`}; !slices.Equal(acks, want) {
+		t.Errorf("got %v, want %v", acks, want)
 	}
 	_ = c.ws.Close()
 	back := connect(t, s.host, "u") // in no room now, and answered all the same
