@@ -108,6 +108,9 @@ func (p *process) begin(ctx context.Context) error {
 	settings := p.c // as they were read: embed changes those of the process
 	p.stages.start(ctx, "secrets", func(ctx context.Context) error { return settings.Follow(ctx, secretInterval, p.component("config")) })
 	p.log.Info("starting", "role", string(p.c.Role), "admin", l.Addr().String())
+	if p.c.Dev && p.c.Role != config.Serve { // the one binary greets a person, and says it there
+		p.log.Warn("INTERLINK_DEV is set: secrets are public, and every room is open to everybody", "role", string(p.c.Role))
+	}
 	return nil
 }
 

@@ -79,11 +79,20 @@ Publish something:
 curl -sS %s/v1/emit -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \
   -d '{"event":"message:new","to":{"rooms":["conversation:42"]},"data":{"text":"hello"}}'
 
-Ctrl-C stops it.
+%sCtrl-C stops it.
 `,
 		url, where(p.embedded.broker, strings.Join(p.c.Kafka.Brokers, ",")), where(p.embedded.store, strings.Join(p.c.Redis.Addrs, ",")),
-		key, strings.Join(p.c.Kafka.Brokers, ","), strings.Join(p.c.Auth.Secrets.Values(), ","), url, url, key)
+		key, strings.Join(p.c.Kafka.Brokers, ","), strings.Join(p.c.Auth.Secrets.Values(), ","), url, url, key, p.exposed())
 	return b.String()
+}
+
+// exposed is what to know of a port that others can reach; nothing if only this machine can.
+func (p *process) exposed() string {
+	host := p.c.Public.Host
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return ""
+	}
+	return "Whoever reaches this port signs in as anyone and publishes to anyone:\nSOCKET_IO_HOST=127.0.0.1 keeps it to this machine.\n\n"
 }
 
 // url is where a browser of this machine finds the public port.
