@@ -18,6 +18,7 @@ import (
 
 	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
 	replayv1 "github.com/edumatrix/interlink/proto/replay/v1"
+	whyv1 "github.com/edumatrix/interlink/proto/why/v1"
 	"github.com/edumatrix/interlink/services/internal/apikey"
 	"github.com/edumatrix/interlink/services/router/internal/attach"
 	"github.com/edumatrix/interlink/services/router/internal/deadletter"
@@ -86,7 +87,7 @@ func New(o Options) (*Router, error) {
 		MaxIDs: r.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
 	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: r.maxIDs()})
 	r.publish = newPublisher(r)
-	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Events: eventsOf(rules), Sockets: r,
+	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Events: eventsOf(rules), Sockets: r, Why: r.investigator(),
 		Presence: presenceOf(o.Presence), Logger: o.Logger, Timeout: o.EmitTimeout, Observe: r.metrics.observeEmit})
 	return r, nil
 }
@@ -158,6 +159,7 @@ func (r *Router) serveGRPC(ctx context.Context) error {
 	emitv1.RegisterEmitServer(server, &emitServer{r: r})
 	replayv1.RegisterReplayServer(server, replay.New(replay.Options{Logs: r.held, History: pastForReplay{r.history, r.cluster, r.opts.topic(topicEvents)},
 		Observe: func(result string) { r.metrics.replays.WithLabelValues(result).Inc() }}))
+	whyv1.RegisterWhyServer(server, r.finder())
 	defer context.AfterFunc(ctx, func() {
 		done := make(chan struct{})
 		go func() { server.GracefulStop(); close(done) }()

@@ -27,7 +27,8 @@ const (
 type CloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Socket        string                 `protobuf:"bytes,2,opt,name=socket,proto3" json:"socket,omitempty"` // public socket id
+	Socket        string                 `protobuf:"bytes,2,opt,name=socket,proto3" json:"socket,omitempty"`    // public socket id
+	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // of its session's record, as taken: a socket of a later one is another
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -74,6 +75,13 @@ func (x *CloseRequest) GetSocket() string {
 		return x.Socket
 	}
 	return ""
+}
+
+func (x *CloseRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 type CloseResponse struct {
@@ -827,10 +835,11 @@ var File_relay_v1_relay_proto protoreflect.FileDescriptor
 
 const file_relay_v1_relay_proto_rawDesc = "" +
 	"\n" +
-	"\x14relay/v1/relay.proto\x12\x12interlink.relay.v1\":\n" +
+	"\x14relay/v1/relay.proto\x12\x12interlink.relay.v1\"T\n" +
 	"\fCloseRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
-	"\x06socket\x18\x02 \x01(\tR\x06socket\"\x0f\n" +
+	"\x06socket\x18\x02 \x01(\tR\x06socket\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\x0f\n" +
 	"\rCloseResponse\"\xaa\x01\n" +
 	"\x0eForwardRequest\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x16\n" +

@@ -202,24 +202,3 @@ func (f *Fleet) Push(records []Ephemeral) {
 		l.watcher.Wake()
 	}
 }
-
-// Sockets asks every gateway and puts the answers together. silent names those that did not answer in time.
-func (f *Fleet) Sockets(ctx context.Context, req *deliveryv1.SocketsRequest) (sockets []*deliveryv1.Socket, silent []string) {
-	var mu sync.Mutex // guards what is returned
-	var wait sync.WaitGroup
-	for _, l := range f.all() {
-		wait.Go(func() {
-			resp, err := deliveryv1.NewDeliveryClient(l.conn).Sockets(ctx, req)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				silent = append(silent, l.addr)
-				return
-			}
-			sockets = append(sockets, resp.GetSockets()...)
-		})
-	}
-	wait.Wait()
-	slices.Sort(silent)
-	return sockets, silent
-}

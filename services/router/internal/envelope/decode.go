@@ -37,6 +37,7 @@ type Decoded struct {
 	Named    bool     // the publisher gave an id, so that repetitions can be told
 	OddKey   bool     // the record was partitioned by something else than its first room: ordered only within its own partition
 	QueueFor bool     // queue was asked for, but no user is named to keep the event for
+	Key      string   // that the record was written with, if it is not its first target
 	Users    []string // whom to keep the event for, if queue was asked for: those named, without those excepted
 }
 
@@ -53,8 +54,13 @@ func Decode(m Message) (Decoded, error) {
 		e.Trace = traceOf(header(m.Headers, "traceparent"))
 	}
 	id := DefaultID(m.Topic, m.Partition, m.Offset)
+	rec, key := e.Record(id, m.Offset, m.Time), ""
+	if len(rec.Rooms) == 0 || string(m.Key) != rec.Rooms[0] {
+		key = string(m.Key)
+	}
 	return Decoded{
-		Record:   e.Record(id, m.Offset, m.Time),
+		Record:   rec,
+		Key:      key,
 		Named:    e.ID != "",
 		OddKey:   string(m.Key) != e.Key(),
 		QueueFor: e.Queue && len(e.Users) == 0,
@@ -83,6 +89,21 @@ func MayQueue(m Message) bool {
 // DefaultID names a record whose publisher gave no id.
 func DefaultID(topic string, partition int, offset int64) string {
 	return topic + "/" + strconv.Itoa(partition) + "/" + strconv.FormatInt(offset, 10)
+}
+
+// ParseDefaultID is the place that an id names which DefaultID made.
+func ParseDefaultID(topic, id string) (partition int, offset int64, ok bool) {
+	place, ok := strings.CutPrefix(id, topic+"/")
+	if !ok {
+		return 0, 0, false
+	}
+	p, o, _ := strings.Cut(place, "/")
+	partition, err := strconv.Atoi(p)
+	if err != nil || partition < 0 {
+		return 0, 0, false
+	}
+	offset, err = strconv.ParseInt(o, 10, 64)
+	return partition, offset, err == nil && offset >= 0 && id == DefaultID(topic, partition, offset)
 }
 
 func read(m Message) (*Envelope, error) {

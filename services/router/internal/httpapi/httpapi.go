@@ -14,6 +14,7 @@ import (
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
+	"github.com/edumatrix/interlink/services/router/internal/why"
 )
 
 // What a Publisher's errors wrap, by what the caller can do.
@@ -55,6 +56,11 @@ type Presence interface {
 	Query(ctx context.Context, users []string) (map[string]*presencev1.State, error)
 }
 
+// Why says what happened to an event. Errors: why.ErrUnknown, why.ErrIncomplete, why.ErrAway.
+type Why interface {
+	Explain(ctx context.Context, id, user string) (why.Answer, error)
+}
+
 // Keys decides whether a request carries a good key, in constant time.
 type Keys interface {
 	AllowedRequest(r *http.Request) bool
@@ -67,6 +73,7 @@ type Options struct {
 	Events    Events // nil: every event passes as it is
 	Sockets   Sockets
 	Presence  Presence // nil: not there
+	Why       Why
 	Logger    *slog.Logger
 	Timeout   time.Duration                           // of one request's work, default 10 s
 	Observe   func(result string, took time.Duration) // of each emit: ok or a code
@@ -95,6 +102,7 @@ func Routes() []Route {
 		{http.MethodGet, "/v1/rooms/{room}", (*api).room},
 		{http.MethodPost, "/v1/rooms/{room}/evict", (*api).evict},
 		{http.MethodGet, "/v1/presence", (*api).presence},
+		{http.MethodGet, "/v1/events/{id}", (*api).why},
 		{http.MethodGet, "/v1/users/{id}/sessions", (*api).sessions},
 		{http.MethodPost, "/v1/users/{id}/disconnect", (*api).disconnect},
 	}

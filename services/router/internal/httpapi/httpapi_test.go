@@ -17,6 +17,7 @@ import (
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 	"github.com/edumatrix/interlink/services/internal/apikey"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
+	"github.com/edumatrix/interlink/services/router/internal/why"
 )
 
 type fakePublisher struct {
@@ -66,18 +67,28 @@ func (f fakePresence) Query(context.Context, []string) (map[string]*presencev1.S
 	return map[string]*presencev1.State{"a": {Online: true, Status: "away", LastSeenMs: 1_700_000_000_000, Sockets: 2}, "b": {}}, f.err
 }
 
+type fakeWhy struct{ err error }
+
+func (f fakeWhy) Explain(_ context.Context, id, user string) (why.Answer, error) {
+	return why.Answer{ID: id, Incomplete: []string{"gateway g9"}, Events: []why.Event{{Partition: 3, Offset: 17, InMemory: true, Time: "2026-11-24T10:00:00.000Z",
+		Event: "message:new", From: "u1", Rooms: []string{"a:b"}, Key: "a:c", WrongKey: true, Gateways: []why.Gateway{{Gateway: "g1", Members: 2, Position: 18, Passed: true}},
+		Users: []why.User{{User: user, Outcome: why.Delivered, Detail: "x", Inbox: "waiting", Sockets: []why.Socket{{Socket: "s1", Gateway: "g1", Outcome: why.Slow,
+			Since: "2026-11-24T10:00:00.000Z", Closed: "2026-11-24T10:00:00.000Z", Reason: "slow"}}}}}}}, f.err
+}
+
 const key = "k-8f14e45f"
 
 type fixture struct {
 	publisher fakePublisher
 	sockets   fakeSockets
 	presence  fakePresence
+	why       fakeWhy
 	results   map[string]int
 }
 
 func (f *fixture) handler() http.Handler {
 	f.results = map[string]int{}
-	return New(Options{Keys: apikey.New(func() [][]byte { return [][]byte{[]byte(key)} }), Publisher: &f.publisher, Sockets: f.sockets, Presence: f.presence,
+	return New(Options{Keys: apikey.New(func() [][]byte { return [][]byte{[]byte(key)} }), Publisher: &f.publisher, Sockets: f.sockets, Presence: f.presence, Why: f.why,
 		Logger: slog.New(slog.DiscardHandler), Observe: func(r string, _ time.Duration) { f.results[r]++ }})
 }
 
@@ -135,6 +146,14 @@ var calls = map[string]struct {
 	"who is online of nobody":           {method: "GET", path: "/v1/presence", status: 400, want: `"field":"users"`},
 	"presence away":                     {method: "GET", path: "/v1/presence?users=a", change: func(f *fixture) { f.presence.err = io.EOF }, status: 503, want: `unavailable`},
 	"presence by POST":                  {method: "POST", path: "/v1/presence?users=a", status: 405, want: `GET`},
+	"what happened to an event":         {method: "GET", path: "/v1/events/t%2F3%2F17?user=u7", status: 200, want: `{"id":"t/3/17","events":[{"partition":3,"offset":17,"inMemory":true`},
+	"what happened to nobody's event":   {method: "GET", path: "/v1/events/x?user=", status: 400, want: `"field":"user"`},
+	"what happened to too long an id":   {method: "GET", path: "/v1/events/" + strings.Repeat("x", 513), status: 400, want: `"field":"id"`},
+	"an event that nobody knows":        {method: "GET", path: "/v1/events/x", change: func(f *fixture) { f.why.err = why.ErrUnknown }, status: 404, want: `not_found`},
+	"an event whose router is away":     {method: "GET", path: "/v1/events/x", change: func(f *fixture) { f.why.err = why.ErrIncomplete }, status: 503, want: `unavailable`},
+	"an event before kafka answers":     {method: "GET", path: "/v1/events/x", change: func(f *fixture) { f.why.err = why.ErrAway }, status: 503, want: `unavailable`},
+	"an event that breaks it":           {method: "GET", path: "/v1/events/x", change: func(f *fixture) { f.why.err = io.EOF }, status: 500, want: `internal`},
+	"an event by POST":                  {method: "POST", path: "/v1/events/x", status: 405, want: `GET`},
 	"a user's sessions, oldest first":   {method: "GET", path: "/v1/users/u2/sessions", status: 200, want: `{"sessions":[{"socket":"s1","gateway":"g1","since":"2020-09-13T12:26:40.000Z","rooms":[],"userAgent":""}`},
 	"sessions of no user":               {method: "GET", path: "/v1/users/%01/sessions", status: 400, want: `"field":"id"`},
 	"sessions by POST":                  {method: "POST", path: "/v1/users/u2/sessions", status: 405, want: `GET`},
@@ -184,7 +203,7 @@ func TestCalls(t *testing.T) {
 func TestWithoutAKeyNothingUnderV1Answers(t *testing.T) {
 	f := &fixture{}
 	h := f.handler()
-	for _, path := range []string{"/v1/emit", "/v1/emit/batch", "/v1/rooms/a:b", "/v1/presence?users=a", "/v1/users/u/sessions", "/v1/users/u/disconnect", "/v1/rooms/a:b/evict", "/v1/nothing"} {
+	for _, path := range []string{"/v1/emit", "/v1/emit/batch", "/v1/rooms/a:b", "/v1/presence?users=a", "/v1/users/u/sessions", "/v1/events/x", "/v1/users/u/disconnect", "/v1/rooms/a:b/evict", "/v1/nothing"} {
 		for name, auth := range map[string]string{"none": "", "wrong": "Bearer x", "no scheme": key, "built in": "Bearer internal-server-token"} {
 			for _, method := range []string{"GET", "POST", "OPTIONS"} {
 				resp := ask(h, method, path, goodEvent, "Authorization", auth)

@@ -16,7 +16,8 @@ func Of(d envelope.Decoded, at time.Time) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("marshal record %d: %w", d.Record.Offset, err)
 	}
-	e := Entry{Offset: d.Record.Offset, Record: b, Rooms: make([]uint64, len(d.Record.Rooms)), TimeMs: at.UnixMilli()}
+	e := Entry{Offset: d.Record.Offset, Record: b, Rooms: make([]uint64, len(d.Record.Rooms)), TimeMs: at.UnixMilli(),
+		Key: d.Key, OddKey: d.OddKey}
 	for i, r := range d.Record.Rooms {
 		e.Rooms[i] = room.Room(r).Hash()
 	}

@@ -16,12 +16,16 @@ type Entry struct {
 	Record []byte   // marshalled deliveryv1.Record
 	ID     string   // empty if the publisher gave none: then nothing can repeat it
 	TimeMs int64    // time fingerprint of the Kafka record
+	Key    string   // of the Kafka record, if it is not its first target
+	OddKey bool     // it was partitioned by another key than it asks for
 }
 
 // bytes is what an entry costs in memory, roughly.
-func (e *Entry) bytes() int64 { return int64(len(e.Record)+8*len(e.Rooms)+len(e.ID)) + entryOverhead }
+func (e *Entry) bytes() int64 {
+	return int64(len(e.Record)+8*len(e.Rooms)+len(e.ID)+len(e.Key)) + entryOverhead
+}
 
-const entryOverhead = 96
+const entryOverhead = 120
 
 // Options bound a log.
 type Options struct {
@@ -212,6 +216,16 @@ func (l *Log) Known(id string) (offset int64, ok bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.ids.Find(id)
+}
+
+// At is the entry at an offset, if it is still there.
+func (l *Log) At(offset int64) (Entry, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if i := l.search(offset); i < len(l.entries) && l.entries[i].Offset == offset {
+		return l.entries[i], true
+	}
+	return Entry{}, false
 }
 
 // Watcher is told, at most once until it listens again, that logs have grown.
