@@ -55,6 +55,10 @@ func (st *session) pour() {
 	}()
 	for st.state == connected && len(r.feeds) > 0 {
 		f := r.feeds[0]
+		if st.member.Held() && r.held == nil { // what was kept back is following, or what lies before the hold
+			st.settled(st.pour)
+			return
+		}
 		if f.waits && int32(f.ping-st.socket.Session().Answered()) > 0 || !st.batch(f) {
 			return
 		}
@@ -149,6 +153,9 @@ func (st *session) postpone(serve func(*session, string, json.RawMessage, acker)
 
 // release ends a hold: what was kept back follows, in order, and then what the client asked meanwhile.
 func (st *session) release() {
+	if st.rare != nil {
+		st.rare.held = nil
+	}
 	frames, over := st.member.Release()
 	for _, f := range frames {
 		st.socket.Send(f)

@@ -80,7 +80,7 @@ func (st *session) goLive() {
 	}
 	o := st.rare.opening
 	release := o.release
-	o.release = nil
+	o.release, st.rare.held = nil, nil
 	if o.cancel != nil {
 		o.cancel()
 	}
@@ -93,7 +93,8 @@ func (st *session) goLive() {
 
 // Woken implements hub.Sleeper.
 func (st *session) Woken(sessions []string) {
-	if st.state == connected && (len(sessions) == 0 || slices.Contains(sessions, st.pid)) {
+	begun := st.inbox.open || st.rare != nil && st.rare.opening != nil // else all is read when it begins
+	if st.state == connected && begun && (len(sessions) == 0 || slices.Contains(sessions, st.pid)) {
 		st.readInbox()
 	}
 }
