@@ -96,7 +96,7 @@ func (l *pollingLink) request(ctx context.Context, method, body string) (string,
 func (l *pollingLink) poll() {
 	defer close(l.polled)
 	for {
-		ctx, cancel := context.WithTimeout(l.ctx, l.client.open.patience()+writeWithin)
+		ctx, cancel := context.WithTimeout(l.ctx, l.client.open.patience())
 		payload, err := l.request(ctx, http.MethodGet, "")
 		cancel()
 		if err != nil {

@@ -30,8 +30,8 @@ var faults = []Fault{
 	{Name: "gateway frozen", Holds: 10 * time.Second, Touches: gateway, Begin: freezeGateway, Permits: []string{window}},
 	{Name: "router killed", Holds: 6 * time.Second, Touches: router, Begin: killRouter},
 	{Name: "router frozen", Holds: 10 * time.Second, Touches: router, Begin: freezeRouter},
-	{Name: "one-way cut, clients", Holds: 8 * time.Second, Touches: gateway, Begin: cutEdge, Permits: []string{window}},
-	{Name: "one-way cut, routers", Holds: 8 * time.Second, Touches: gateway, Begin: cutInner, Permits: []string{window}},
+	{Name: "one-way cut, clients", Holds: 8 * time.Second, Touches: edge, Begin: cutEdge, Permits: []string{window}},
+	{Name: "one-way cut, routers", Holds: 8 * time.Second, Touches: inner, Begin: cutInner, Permits: []string{window}},
 	{Name: "Redis killed", Holds: 6 * time.Second, Touches: redis, Begin: killRedis, Permits: []string{storeUnavailable, noSession, noBase}},
 	{Name: "FLUSHALL", Touches: redis, Begin: flushAll, Permits: []string{noSession, noBase}},
 	{Name: "partition leader killed", Holds: 8 * time.Second, Touches: broker, Begin: killBroker},
@@ -41,8 +41,27 @@ var faults = []Fault{
 	{Name: "clients cut by silence", Holds: 8 * time.Second, Touches: nothing, Begin: silenceMany},
 }
 
+// allRouters is no part of what happens at random: nothing goes on while it lasts.
+var allRouters = Fault{
+	Name: "all routers down", Holds: 20 * time.Second, Permits: []string{window},
+	Begin: func(s *Stage, _ int) (func() error, error) {
+		var errs, mended []error
+		for _, r := range s.Routers {
+			errs = append(errs, r.Kill())
+		}
+		return func() error {
+			for _, r := range s.Routers {
+				mended = append(mended, r.Restart())
+			}
+			return errors.Join(append(mended, s.WaitReady(s.ctx))...)
+		}, errors.Join(errs...)
+	},
+}
+
 func gateway(s *Stage, n int) string { return "gateway " + strconv.Itoa(n%len(s.Gateways)) }
 func router(s *Stage, _ int) string  { return "routers of " + s.Config.Name }
+func edge(*Stage, int) string        { return "gateways' clients" }
+func inner(*Stage, int) string       { return "gateways' routers" }
 func redis(*Stage, int) string       { return "redis" }
 func broker(*Stage, int) string      { return "brokers" }
 func nothing(_ *Stage, n int) string { return "clients " + strconv.Itoa(n) }
@@ -73,16 +92,18 @@ func freezeRouter(s *Stage, n int) (func() error, error) {
 	return r.Thaw, r.Freeze()
 }
 
+// cutEdge lets nothing of one gateway through to its clients, and nothing to the next gateway from its own.
 func cutEdge(s *Stage, n int) (func() error, error) {
-	direction := []cut.Direction{cut.ToClient, cut.ToServer}[n/len(s.Gateways)%2]
-	release := s.Edge.Hold(direction, cut.To(s.Gateways[n%len(s.Gateways)].Public))
-	return func() error { release(); return nil }, nil
+	one, next := s.Gateways[n%len(s.Gateways)], s.Gateways[(n+1)%len(s.Gateways)]
+	a, b := s.Edge.Hold(cut.ToClient, cut.To(one.Public)), s.Edge.Hold(cut.ToServer, cut.To(next.Public))
+	return func() error { a(); b(); return nil }, nil
 }
 
+// cutInner does the same between the routers and two gateways.
 func cutInner(s *Stage, n int) (func() error, error) {
-	direction := []cut.Direction{cut.ToServer, cut.ToClient}[n/len(s.Gateways)%2]
-	release := s.Inner[n%len(s.Gateways)].Hold(direction, nil)
-	return func() error { release(); return nil }, nil
+	a := s.Inner[n%len(s.Gateways)].Hold(cut.ToServer, nil)
+	b := s.Inner[(n+1)%len(s.Gateways)].Hold(cut.ToClient, nil)
+	return func() error { a(); b(); return nil }, nil
 }
 
 func killRedis(s *Stage, _ int) (func() error, error) {

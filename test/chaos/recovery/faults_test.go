@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -203,7 +204,7 @@ func TestNothingIsLost(t *testing.T) {
 		Name: "r", JS: number(t, "RECOVERY_JS", 100), Go: number(t, "RECOVERY_GO", 300), Workers: 2, Rooms: 150, RoomsPerSocket: 3,
 		Rate: number(t, "RECOVERY_RATE", 200), Token: harness.Token, Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second,
 	})
-	for i, f := range faults {
+	for i, f := range append(slices.Clone(faults), allRouters) {
 		if strings.Contains(f.Name, os.Getenv("RECOVERY_ONLY")) {
 			s.inject(f, i)
 		}
