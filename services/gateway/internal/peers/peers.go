@@ -5,12 +5,25 @@ package peers
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/keepalive"
 )
 
 // most is far above the number of processes of a kind that are alive at once.
 const most = 1024
+
+// How soon a connection notices that its peer is frozen or gone without a word, and how soon it is back when the peer
+// is: who asks through it waits for a replay or a poll.
+const (
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 3 * time.Second
+	firstRedial      = 100 * time.Millisecond
+	lastRedial       = time.Second
+	connectWithin    = 3 * time.Second
+)
 
 // Conns is safe for use by many goroutines. The zero value has no credentials and can't dial.
 type Conns struct {
@@ -27,7 +40,13 @@ func (c *Conns) Get(addr string) (*grpc.ClientConn, error) {
 	if conn := c.conns[addr]; conn != nil {
 		return conn, nil
 	}
-	conn, err := grpc.NewClient("passthrough:///"+addr, c.Dial...)
+	conn, err := grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstRedial, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRedial},
+			MinConnectTimeout: connectWithin,
+		}),
+	}, c.Dial...)...)
 	if err != nil {
 		return nil, fmt.Errorf("peer %s: %w", addr, err)
 	}
