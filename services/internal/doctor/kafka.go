@@ -15,7 +15,7 @@ import (
 var topics = [...]string{"events", "dead-letter", "client-events", "receipts", "undelivered", "lifecycle", "revocations"}
 
 // groups are the consumer groups of the router.
-var groups = [...]string{"router", "inbox", "mapper"}
+var groups = [...]string{"router", "inbox", "mapper", "epoch"}
 
 func kafkaFindings(ctx context.Context, p Patient) []Finding {
 	k := p.Settings.Kafka

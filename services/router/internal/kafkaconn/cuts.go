@@ -55,15 +55,15 @@ func (c *Cluster) Cuts(ctx context.Context, group, topic string, d Described) (m
 	if err == nil {
 		err = r.Error
 	}
-	if errors.Is(err, kafka.GroupIdNotFound) {
-		return nil, nil // never written
+	if errors.Is(err, kafka.GroupIdNotFound) || errors.Is(err, kafka.GroupAuthorizationFailed) {
+		return nil, nil // never written; or never to be written, which is said when it should be
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the offsets of kafka group %s: %w", group, c.Explain(err))
 	}
 	out := map[int]Cut{}
 	for _, p := range r.Topics[topic] {
-		if errors.Is(p.Error, kafka.GroupIdNotFound) {
+		if errors.Is(p.Error, kafka.GroupIdNotFound) || errors.Is(p.Error, kafka.GroupAuthorizationFailed) {
 			continue
 		}
 		if p.Error != nil {
