@@ -122,6 +122,43 @@ func TestAnyOrigin(t *testing.T) {
 	})
 }
 
+func TestCookiesOfOtherOrigins(t *testing.T) {
+	for name, tt := range map[string]struct {
+		origins     []string
+		credentials bool
+		origin      string
+		want        string
+	}{
+		"a page of any origin":                {[]string{"*"}, false, "http://elsewhere", ""},
+		"a page of a named origin without":    {[]string{"http://page"}, false, "http://page", ""},
+		"a page of a named origin":            {[]string{"http://page"}, true, "http://page", "a=1"},
+		"a page of the same host":             {[]string{"*"}, false, "http://gateway.test", "a=1"},
+		"no page, or one of the same address": {[]string{"*"}, false, "", "a=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cookies := make(chan string, 1)
+			open := func(s *engine.Session, h engine.Handshake) engine.Handler {
+				cookies <- h.Cookie
+				return &handler{}
+			}
+			inBubble(t, engine.Options{Origins: tt.origins, Credentials: tt.credentials, Open: open}, echo(), func(t *testing.T, w *world) {
+				header := []string{"Cookie", "a=1"}
+				if tt.origin != "" {
+					header = append(header, "Origin", tt.origin)
+				}
+				c, _, err := w.tryDial("EIO=4&transport=websocket", header...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if got := <-cookies; got != tt.want {
+					t.Errorf("cookies %q", got)
+				}
+			})
+		})
+	}
+}
+
 func TestNewRefusesOptions(t *testing.T) {
 	open := func(*engine.Session, engine.Handshake) engine.Handler { return nil }
 	for name, o := range map[string]engine.Options{

@@ -12,7 +12,7 @@ import (
 
 // Handshake is what the request that began a session said.
 type Handshake struct {
-	Cookie     string // the header as it came
+	Cookie     string // the header as it came; empty if it came with a page of another origin and Options.Credentials is not set
 	Origin     string
 	Host       string
 	UserAgent  string
@@ -23,9 +23,17 @@ type Handshake struct {
 
 func (e *Engine) handshake(r *http.Request) Handshake {
 	return Handshake{
-		Cookie: strings.Join(r.Header.Values("Cookie"), "; "), Origin: r.Header.Get("Origin"), Host: r.Host, UserAgent: r.UserAgent(),
+		Cookie: e.cookies(r), Origin: r.Header.Get("Origin"), Host: r.Host, UserAgent: r.UserAgent(),
 		RemoteAddr: e.remote(r), Query: r.URL.Query(), Secure: r.TLS != nil || e.forwardedProto(r) == "https",
 	}
+}
+
+// cookies are what the client is known by. CORS keeps a page of any origin from polling with them; for a WebSocket a browser sends them all the same.
+func (e *Engine) cookies(r *http.Request) string {
+	if origin := r.Header.Get("Origin"); !e.origins.credentials && origin != "" && !sameHost(origin, r.Host) {
+		return ""
+	}
+	return strings.Join(r.Header.Values("Cookie"), "; ")
 }
 
 // remote is the client's address: the last one in X-Forwarded-For that no trusted proxy has, if the request comes from a trusted proxy.
