@@ -56,6 +56,7 @@ type Gateway struct {
 	attach    *attach.Server
 	grpc      *grpc.Server
 	mux       *http.ServeMux
+	closer    relay.Closer // wired at the end of New
 	stray     relay.Client // wired at the end of New
 	peers     peers.Conns
 	trail     trail.Trail
@@ -98,21 +99,22 @@ func New(o Options) (*Gateway, error) {
 	for _, sh := range g.engine.Shards() {
 		shards = append(shards, sh)
 	}
+	life := random(8)
+	incarnation := hex.EncodeToString(life)
 	bases := hub.Bases(presence)
 	if o.Presence == nil {
 		bases = nil
 	}
 	if g.hub, err = hub.New(hub.Options{
-		Shards: shards, Keys: o.CursorKeys, Bases: bases, HoldBytes: int(o.QueueBytes),
+		Shards: shards, Keys: o.CursorKeys, Bases: bases, HoldBytes: int(o.QueueBytes), Life: binary.BigEndian.Uint64(life), Window: o.ResumeWindow,
 		Random:  func() uint64 { return binary.BigEndian.Uint64(random(8)) },
 		Changed: g.membership, Metrics: m.hub(), Logger: o.Logger.With("part", "hub"),
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	incarnation := hex.EncodeToString(random(8))
 	g.roster = roster.New(roster.Options{
 		Client: presence.client, Gateway: o.ID, Incarnation: incarnation, Addr: o.AdvertiseAddr, Lease: o.PresenceLease,
-		Forgotten: g.hub.Forgotten, All: g.present, Logger: o.Logger.With("part", "roster"),
+		Forgotten: g.forgotten, All: g.present, Logger: o.Logger.With("part", "roster"),
 	})
 	emit := emitv1.NewEmitClient(orAway(o.Routers))
 	g.publisher = publisher.New(emit)
@@ -120,7 +122,7 @@ func New(o Options) (*Gateway, error) {
 		Presence: presence.client, Emit: emit, Log: g.hub.Log, GaveUp: m.gaveUp, Logger: o.Logger.With("part", "confirm"),
 	})
 	g.attach = attach.New(attach.Options{Hub: g.hub, Gateway: o.ID, Incarnation: incarnation, Closed: &g.trail, Logger: o.Logger.With("part", "attach")})
-	if err := g.newSessions(presence, m); err != nil {
+	if err := g.newSessions(presence, binary.BigEndian.Uint64(life), m); err != nil {
 		return nil, err
 	}
 	g.grpc = grpc.NewServer(append([]grpc.ServerOption{
@@ -132,6 +134,7 @@ func New(o Options) (*Gateway, error) {
 	relayv1.RegisterRelayServer(g.grpc, &relay.Server{
 		Engine: g.engine, Sessions: g.sessions, Sockets: g.sockets, Logger: o.Logger.With("part", "relay"),
 	})
+	g.closer.Locator, g.closer.Conns, g.closer.Logger = g.roster, &g.peers, o.Logger.With("part", "relay")
 	g.stray.Engine, g.stray.Sessions, g.stray.Sockets = g.engine, g.sessions, g.sockets
 	g.stray.Locator, g.stray.Conns, g.stray.Logger = g.roster, &g.peers, o.Logger.With("part", "relay")
 	g.mux = http.NewServeMux()
@@ -172,15 +175,19 @@ func (g *Gateway) newEngine(m *metrics) (err error) {
 	return nil
 }
 
-func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
+func (g *Gateway) newSessions(presence store, life uint64, m *metrics) (err error) {
 	o := g.options
 	var inbox session.Inbox
+	var records session.Store
 	if o.Presence != nil {
+		records = presence
 		inbox = inboxes{client: presence.client, log: g.hub.Log}
 	}
 	g.sessions = session.New(session.Options{
 		Hub: g.hub, Auth: o.Authenticator, Authorizer: g.authorize, Roster: g.roster, Presence: presence, Publisher: g.publisher,
-		Replays:  replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers}),
+		Replays: replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers, MaxEvents: o.ResumeEvents, MaxBytes: int(o.ResumeBytes)}),
+		Store:   records, Peers: &g.closer, Gateway: o.ID, Life: life, Forgotten: g.roster.Forgot,
+		QueueBytes: o.QueueBytes, QueueEvents: o.QueueEvents,
 		Receipts: g.confirm, Inbox: inbox, ResumeWindow: o.ResumeWindow,
 		ClientEvents: o.ClientEvents, RoomsPerSocket: o.RoomsPerSocket, EventsPerSecond: o.EventsPerSecond,
 		PingInterval: o.PingInterval,
@@ -192,6 +199,12 @@ func (g *Gateway) newSessions(presence store, m *metrics) (err error) {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
+}
+
+// forgotten is told by the roster that the store has lost what it knew: what clients come back with is written again.
+func (g *Gateway) forgotten() {
+	g.hub.Forgotten()
+	g.sessions.StoreForgot()
 }
 
 // present lists all sockets for presence.
@@ -286,6 +299,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.sessions.Run(inner) })
 	group.Go(func() error { return g.publisher.Run(inner) })
 	group.Go(func() error { return g.confirm.Run(inner) })
+	group.Go(func() error { return g.closer.Run(inner) })
 	group.Go(func() error { return g.dropChanged(inner) })
 	group.Go(func() error {
 		defer close(g.engineEnded)

@@ -215,7 +215,7 @@ func TestTheAuthorizersListIsJoinedAtConnect(t *testing.T) {
 	if err := json.Unmarshal(e.args[0], &ready); err != nil {
 		t.Fatal(err)
 	}
-	if e.name != "session:ready" || e.cursor == "" || ready.UserID != "u" || ready.Recovered || ready.Reason != "no_session" || ready.SessionID == "" ||
+	if e.name != "session:ready" || e.cursor == "" || ready.UserID != "u" || ready.Recovered || ready.Reason != "bad_cursor" || ready.SessionID == "" ||
 		!slices.Equal(ready.Rooms, []string{"user:u", "open:of-u"}) || ready.ExpiresAt <= time.Now().UnixMilli() {
 		t.Errorf("got %s %+v", e.name, ready)
 	}
@@ -400,7 +400,7 @@ func TestEventsKeepTheirOrderInBurstsBothWays(t *testing.T) {
 }
 
 func TestPresenceAwayChangesNothingForMessages(t *testing.T) {
-	s := newScene(t, nil)
+	s := newScene(t, func(o *Options) { o.PingTimeout, o.ResumeWindow = time.Minute, 2*time.Minute }) // this client reads no pings
 	s.backend.setAway(true)
 	c := connect(t, s.host, "u")
 	if got := c.fields("room:join", `"r:1"`); !got.OK {

@@ -453,3 +453,45 @@ func TestAnInboxGoesOnWhereTheSessionMoves(t *testing.T) {
 	await(t, "an empty inbox", func() bool { c.answer(); return len(p.waiting("u")) == 0 })
 	c.last(f, "u")
 }
+
+func TestAResumesCursorIsAReceiptForAllThatItCovers(t *testing.T) {
+	s, p := newPostScene(t, nil)
+	p.queue("u", "before")
+	p.consume()
+	s.feed.replay = s.backend.addr
+	c := dial(t, s.host, `{"token":"u"}`)
+	c.mute = true // it proves nothing by itself
+	var accepted struct{ PID string }
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(c.next(), "40")), &accepted); err != nil {
+		t.Fatal(err)
+	}
+	c.event()
+	c.ids(1)
+	p.queue("u", "1", "2", "3")
+	c.ids(1)
+	second := c.event()
+	_ = c.ws.Close()
+	p.consume()
+	if got := p.waiting("u"); len(got) != 4 {
+		t.Fatalf("waiting before the resume: %v", got)
+	}
+	back := dial(t, s.host, fmt.Sprintf(`{"token":"u","pid":%q,"offset":%q}`, accepted.PID, second.cursor))
+	back.mute = true
+	if answer := back.next(); !strings.Contains(answer, accepted.PID) {
+		t.Fatalf("not resumed: %s", answer)
+	}
+	if got := back.ids(1); got[0] != "3" {
+		t.Errorf("replayed %v", got)
+	}
+	if e := back.event(); e.name != "session:ready" || !strings.Contains(string(e.args[0]), `"recovered":true`) {
+		t.Errorf("got %s %s", e.name, e.args)
+	}
+	if got := back.ids(1); got[0] != "before+" {
+		t.Errorf("what lies before the session's start is given again: got %v", got)
+	}
+	await(t, "what the cursor covers to go", func() bool { return slices.Equal(p.waiting("u"), []string{"before", "3"}) })
+	back.mute = false
+	back.fields("message:received", `{"ids":["before","3"]}`)
+	await(t, "an empty inbox", func() bool { return len(p.waiting("u")) == 0 })
+	back.last(s.feed, "u")
+}

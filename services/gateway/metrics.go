@@ -8,6 +8,7 @@ import (
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/resume"
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
 	"github.com/edumatrix/interlink/services/gateway/internal/trail"
 )
@@ -16,6 +17,7 @@ import (
 type metrics struct {
 	sockets     *prometheus.GaugeVec
 	connects    *prometheus.CounterVec
+	resumes     *prometheus.CounterVec
 	disconnects *prometheus.CounterVec
 	deliveries  *prometheus.CounterVec
 	refused     *prometheus.CounterVec
@@ -30,6 +32,7 @@ func newMetrics(registry prometheus.Registerer, lag func() float64, routers func
 	m := &metrics{
 		sockets:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "interlink_gateway_sockets", Help: "Engine sessions that are open, by transport."}, []string{"transport"}),
 		connects:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_connects_total", Help: "CONNECT packets, by what became of them: ok, refused, doubt, gone."}, []string{"result"}),
+		resumes:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_resumes_total", Help: "Connects that asked for their session back, by what became of it: resumed, or why not."}, []string{"result"}),
 		disconnects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_disconnects_total", Help: "Engine sessions that ended, by reason."}, []string{"reason"}),
 		deliveries:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_deliveries_total", Help: "Events handed to sockets, one per socket."}, []string{"class"}),
 		refused:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_refused_total", Help: "Requests turned away before they became sessions."}, []string{"reason"}),
@@ -42,12 +45,15 @@ func newMetrics(registry prometheus.Registerer, lag func() float64, routers func
 			Buckets: []float64{.001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
 		}),
 	}
+	for _, result := range resume.Reasons {
+		m.resumes.WithLabelValues(string(result))
+	}
 	for _, t := range []engine.Transport{engine.Polling, engine.WebSocket} {
 		m.sockets.WithLabelValues(t.String())
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.sockets, m.connects, m.disconnects, m.deliveries, m.refused, m.slow, m.dropped, m.malformed, m.unconfirmed, m.latency,
+		m.sockets, m.connects, m.resumes, m.disconnects, m.deliveries, m.refused, m.slow, m.dropped, m.malformed, m.unconfirmed, m.latency,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_position_lag_records", Help: "Offsets between this gateway's positions and the heads that routers named last."}, lag),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_routers", Help: "Routers that are attached."}, routers),
 	} {
@@ -94,6 +100,7 @@ func (m *metrics) gaveUp(n int) { m.unconfirmed.Add(float64(n)) }
 func (m *metrics) session(t *trail.Trail) session.Metrics {
 	return session.Metrics{
 		Connected: func(result string) { m.connects.WithLabelValues(result).Inc() },
+		Resumed:   func(result string) { m.resumes.WithLabelValues(result).Inc() },
 		Closed: func(user, socket string, reason engine.Reason) {
 			t.Add(trail.Closed{User: user, Socket: socket, Reason: reason.String(), At: time.Now()})
 		},

@@ -48,7 +48,9 @@ type Options struct {
 	PingInterval   time.Duration // [25s]
 	PingTimeout    time.Duration // [20s]
 	ConnectTimeout time.Duration // for the CONNECT packet [10s]
-	ResumeWindow   time.Duration // [2m]
+	ResumeWindow   time.Duration // that a client may be away and still lose nothing [2m]
+	ResumeEvents   int           // that it may have missed [4,000]
+	ResumeBytes    int64         // and their bytes [4 MiB]
 
 	MaxPayload      int64   // bytes of one message [1,000,000]
 	QueueBytes      int64   // bytes that wait for one socket [512 KiB]

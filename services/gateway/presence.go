@@ -2,12 +2,20 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
+	"github.com/edumatrix/interlink/services/gateway/internal/cursor"
+	"github.com/edumatrix/interlink/services/gateway/internal/hub"
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
 	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 )
 
 // store is the presence service as the parts of a gateway ask it. All methods block until ctx ends at most.
@@ -41,6 +49,85 @@ func (s store) Typing(ctx context.Context, r room.Room, user, socket, name strin
 // PutBase implements hub.Bases.
 func (s store) PutBase(ctx context.Context, id string, record []byte, ttl time.Duration) error {
 	_, err := s.client.PutBase(ctx, &presencev1.PutBaseRequest{Base: id, Vector: record, TtlMs: ttl.Milliseconds()})
+	return err
+}
+
+// Base implements session.Store.
+func (s store) Base(ctx context.Context, id uint64) (cursor.Base, error) {
+	answer, err := s.client.GetBase(ctx, &presencev1.GetBaseRequest{Base: hub.BaseID(id)})
+	if err != nil {
+		return cursor.Base{}, stored(err)
+	}
+	return cursor.ParseBase(answer.Vector)
+}
+
+// stored tells what a store says for good from what it may say otherwise a moment later.
+func stored(err error) error {
+	switch status.Code(err) {
+	case codes.NotFound:
+		return session.ErrNotStored
+	case codes.InvalidArgument:
+		return fmt.Errorf("%w: %w", session.ErrRefused, err)
+	}
+	return err
+}
+
+var outcomes = map[presencev1.SessionOutcome]sessionrecord.Outcome{
+	presencev1.SessionOutcome_WRITTEN: sessionrecord.Written, presencev1.SessionOutcome_NEED_WHOLE: sessionrecord.NeedWhole,
+	presencev1.SessionOutcome_TAKEN: sessionrecord.Taken, presencev1.SessionOutcome_GONE: sessionrecord.Gone,
+	presencev1.SessionOutcome_MOVED: sessionrecord.Moved, presencev1.SessionOutcome_UNTRUSTED: sessionrecord.Untrusted,
+}
+
+// Write implements session.Store.
+func (s store) Write(ctx context.Context, w sessionrecord.Write, ttl time.Duration) (session.Stored, error) {
+	r := w.Record
+	record := &presencev1.SessionRecord{
+		Session: r.Session, Socket: r.Socket, User: r.User, Life: string(r.Life), Rooms: r.Rooms, Start: r.Start, Extra: r.Extra, Era: r.Era,
+	}
+	for _, life := range r.Before {
+		record.Before = append(record.Before, string(life))
+	}
+	if w.Kind == sessionrecord.Take {
+		answer, err := s.client.TakeSession(ctx, &presencev1.TakeSessionRequest{
+			Record: record, Version: w.Base, CursorLife: string(w.Cursor.Life), CursorEra: w.Cursor.Era, TtlMs: ttl.Milliseconds(),
+		})
+		if err != nil {
+			return session.Stored{}, stored(err)
+		}
+		return session.Stored{Outcome: outcomes[answer.Outcome], Version: answer.Version, Run: answer.Run}, nil
+	}
+	answer, err := s.client.PutSession(ctx, &presencev1.PutSessionRequest{
+		Record: record, Whole: w.Kind == sessionrecord.Whole, Add: w.Add, Remove: w.Remove, Base: w.Base, Run: w.Run, TtlMs: ttl.Milliseconds(),
+	})
+	if err != nil {
+		return session.Stored{}, stored(err)
+	}
+	return session.Stored{Outcome: outcomes[answer.Outcome], Version: answer.Version, Run: answer.Run}, nil
+}
+
+// Read implements session.Store.
+func (s store) Read(ctx context.Context, id string) (sessionrecord.Record, string, error) {
+	answer, err := s.client.GetSession(ctx, &presencev1.GetSessionRequest{Session: id})
+	if err != nil {
+		if err = stored(err); errors.Is(err, session.ErrRefused) {
+			err = session.ErrNotStored // not a name that a session can have
+		}
+		return sessionrecord.Record{}, "", err
+	}
+	r := answer.Record
+	out := sessionrecord.Record{
+		Session: r.GetSession(), Socket: r.GetSocket(), User: r.GetUser(), Life: sessionrecord.Life(r.GetLife()), Rooms: r.GetRooms(),
+		Start: r.GetStart(), Extra: r.GetExtra(), Version: r.GetVersion(), Era: r.GetEra(), Run: r.GetRun(),
+	}
+	for _, life := range r.GetBefore() {
+		out.Before = append(out.Before, sessionrecord.Life(life))
+	}
+	return out, answer.Run, nil
+}
+
+// End implements session.Store.
+func (s store) End(ctx context.Context, id string, life sessionrecord.Life, version uint64, ttl time.Duration) error {
+	_, err := s.client.EndSession(ctx, &presencev1.EndSessionRequest{Session: id, Life: string(life), Version: version, TtlMs: ttl.Milliseconds()})
 	return err
 }
 

@@ -39,12 +39,13 @@ type backend struct {
 	bases    map[string][]byte
 	entries  []*emitv1.Entry
 	fetches  int
+	records  sessionStore
 }
 
 var errAway = status.Error(codes.Unavailable, "away")
 
 func newBackend(t *testing.T, f *feed) *backend {
-	b := &backend{feed: f, gateways: map[string]string{}, sockets: map[string]string{}, statuses: map[string]string{}, bases: map[string][]byte{}}
+	b := &backend{feed: f, gateways: map[string]string{}, sockets: map[string]string{}, statuses: map[string]string{}, bases: map[string][]byte{}, records: newSessionStore()}
 	l := listen(t)
 	b.addr = l.Addr().String()
 	server := grpc.NewServer()
@@ -92,7 +93,11 @@ func (b *backend) setAway(away bool) {
 }
 
 func (b *backend) Renew(_ context.Context, r *presencev1.RenewRequest) (*presencev1.RenewResponse, error) {
-	return &presencev1.RenewResponse{Run: "1"}, b.do(func() { b.gateways[r.Gateway] = r.Addr })
+	answer := &presencev1.RenewResponse{}
+	return answer, b.do(func() {
+		b.gateways[r.Gateway] = r.Addr
+		answer.Run, answer.Forgotten = b.records.renew(r.Gateway)
+	})
 }
 
 func (b *backend) Release(_ context.Context, r *presencev1.ReleaseRequest) (*presencev1.ReleaseResponse, error) {
@@ -110,6 +115,7 @@ func (b *backend) Gateways(context.Context, *presencev1.GatewaysRequest) (*prese
 
 func (b *backend) Sync(_ context.Context, r *presencev1.SyncRequest) (*presencev1.SyncResponse, error) {
 	return &presencev1.SyncResponse{}, b.do(func() {
+		b.records.synced(r.Gateway, r.Full)
 		for _, c := range r.Changes {
 			switch c.Kind {
 			case presencev1.Change_ONLINE:

@@ -68,7 +68,7 @@ func (p *process) newGateway(l net.Listener, presence, routers grpc.ClientConnIn
 		TrustedProxies: c.Public.TrustedProxies,
 		PingInterval:   limits.PingInterval, PingTimeout: limits.PingTimeout, ConnectTimeout: limits.ConnectTimeout,
 		MaxPayload: int64(limits.MaxPayload), QueueBytes: int64(limits.QueueBytes), QueueEvents: limits.QueueEvents,
-		MaxSockets: limits.MaxSockets, ConnectRate: float64(limits.ConnectRate), ResumeWindow: c.Resume.Window,
+		MaxSockets: limits.MaxSockets, ConnectRate: float64(limits.ConnectRate), ResumeWindow: c.Resume.Window, ResumeEvents: c.Resume.Events, ResumeBytes: int64(c.Resume.Bytes),
 		RoomsPerSocket: limits.RoomsPerSocket, EventsPerSecond: float64(limits.EventsPerSecond),
 		ClientEvents: c.Auth.ClientEvents, PresenceLease: c.Presence.Lease, DrainDelay: limits.DrainDelay, DrainSpread: limits.DrainSpread,
 		Dev: c.Dev, Logger: p.component("gateway"), Registry: p.registry,

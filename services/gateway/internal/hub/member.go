@@ -172,22 +172,39 @@ func (h *Hold) add(it *item) {
 	h.items = append(h.items, heldItem{frame: it.frame, room: it.room, rooms: it.rooms})
 }
 
-// Release ends the member's hold and returns what was kept back, in order, but for what was only for rooms that it must
-// not be shown. Over means that it was more than the limit and is lost: the socket must not go on. To be called on the
-// shard's goroutine; what comes later goes to the socket.
-func (m *Member) Release(without ...room.Room) (frames []*engine.Frame, over bool) {
+// Release ends the member's hold and returns what was kept back, in order. Over means that it was more than the limit
+// and is lost: the socket must not go on. To be called on the shard's goroutine; what comes later goes to the socket.
+func (m *Member) Release() (frames []*engine.Frame, over bool) {
 	h := m.hold
 	m.hold = nil
 	if h == nil {
 		return nil, false
 	}
-	frames = make([]*engine.Frame, 0, len(h.items))
-	for i := range h.items {
-		if it := &h.items[i]; !it.hidden(m, without) {
-			frames = append(frames, it.frame)
-		}
+	return h.take(len(h.items)), h.over
+}
+
+func (h *Hold) take(n int) []*engine.Frame {
+	frames := make([]*engine.Frame, n)
+	for i, it := range h.items[:n] {
+		frames[i] = it.frame
+		h.bytes -= it.frame.Len()
 	}
-	return frames, h.over
+	h.items = h.items[n:]
+	return frames
+}
+
+// NextHeld takes the oldest of what is kept back, of about as many bytes at most; the hold goes on. None are left, or
+// lost, when it returns none. On the member's shard.
+func (m *Member) NextHeld(bytes int) []*engine.Frame {
+	if m.hold == nil {
+		return nil
+	}
+	n := 0
+	for n < len(m.hold.items) && bytes > 0 {
+		bytes -= m.hold.items[n].frame.Len()
+		n++
+	}
+	return m.hold.take(n)
 }
 
 func (m *Member) deliver(it *item) {

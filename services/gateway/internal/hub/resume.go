@@ -61,9 +61,9 @@ func (h *Hub) Removed(ctx context.Context, user string, rooms []room.Room, from 
 	}
 }
 
-// Displace ends the members of a user that have a socket's id, and returns when they know. It waits for the sequencer
-// and the shards.
-func (h *Hub) Displace(ctx context.Context, user, socket string) error {
+// Displace ends the members of a user that have a socket's id, if old says so of them, and returns when they know. old
+// is called on their shards; nil: all. It waits for the sequencer and the shards.
+func (h *Hub) Displace(ctx context.Context, user, socket string, old func(Conn) bool) error {
 	done := make(chan struct{}, len(h.tables))
 	count := make(chan int, 1)
 	h.do(func() {
@@ -75,7 +75,7 @@ func (h *Hub) Displace(ctx context.Context, user, socket string) error {
 			n++
 			h.hand(shard, item{run: func(t *table) {
 				t.each(own, func(m *Member) {
-					if m.User == user && m.Socket == socket {
+					if m.User == user && m.Socket == socket && (old == nil || old(m.conn)) {
 						m.conn.End(Displaced)
 					}
 				})
@@ -123,18 +123,35 @@ func (h *Hub) expired(s *Stream, g *deliveryv1.Gone) {
 	h.pens.move(g.Partition, g.Earliest, 0)
 }
 
-// hidden reports whether an event that was kept back is only for rooms that the member must not be shown.
-func (it *heldItem) hidden(m *Member, rooms []room.Room) bool {
-	if len(rooms) == 0 {
-		return false
+// Hide takes a member that is held out of rooms that it must not be shown, together with what was kept back only for
+// them. On the member's shard.
+func (h *Hub) Hide(m *Member, rooms []room.Room) {
+	for _, r := range rooms {
+		h.Leave(m, r)
 	}
+	if m.hold == nil || len(rooms) == 0 {
+		return
+	}
+	m.hold.items = slices.DeleteFunc(m.hold.items, func(it heldItem) bool {
+		hidden := it.hidden(m, rooms)
+		if hidden {
+			m.hold.bytes -= it.frame.Len()
+		}
+		return hidden
+	})
+}
+
+// hidden reports whether an event that was kept back was for the member only by rooms that it must not be shown.
+func (it *heldItem) hidden(m *Member, rooms []room.Room) bool {
 	if it.rooms == nil {
 		return slices.Contains(rooms, room.Room(it.room))
 	}
+	mine := false
 	for _, name := range it.rooms {
-		if !slices.Contains(rooms, room.Room(name)) && m.In(room.Room(name)) {
+		if m.In(room.Room(name)) {
 			return false
 		}
+		mine = mine || slices.Contains(rooms, room.Room(name))
 	}
-	return true
+	return mine
 }

@@ -140,6 +140,7 @@ func (c *Client) adopt(ctx context.Context, sid string, p *engine.Pending, answe
 		}
 		m.At[at.Partition] = at.Offset
 	}
+	m.Start, m.Lives = h.Start, h.Lives
 	m.Inbox = takeInbox(h.Inbox, m.Principal.User)
 	p.Expect(h.Pings)
 	_, shard, _ := c.Engine.Lookup(sid)

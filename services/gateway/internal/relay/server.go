@@ -23,6 +23,8 @@ type Engine interface {
 
 // Sessions gives sessions away and takes them.
 type Sessions interface {
+	// Close closes the transport of a user's socket, if it is here. It blocks.
+	Close(ctx context.Context, user, socket string, version uint64) error
 	Give(ctx context.Context, find func() *socket.Socket, s *engine.Session) (m session.Moved, connected bool, err error)
 	Take(ctx context.Context, m session.Moved, shard int, adopt func(unsent []*engine.Frame, opened func(*socket.Socket)) bool) error
 }
@@ -69,6 +71,14 @@ func (s *Server) Probe(ctx context.Context, r *relayv1.ProbeRequest) (*relayv1.P
 	}
 }
 
+// Close closes a socket whose session goes on elsewhere.
+func (s *Server) Close(ctx context.Context, r *relayv1.CloseRequest) (*relayv1.CloseResponse, error) {
+	if err := s.Sessions.Close(ctx, r.User, r.Socket, r.Version); err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	return &relayv1.CloseResponse{}, nil
+}
+
 // Take hands the session over and forgets it here.
 func (s *Server) Take(ctx context.Context, r *relayv1.TakeRequest) (*relayv1.TakeResponse, error) {
 	found, _, known := s.Engine.Lookup(r.Sid)
@@ -109,5 +119,6 @@ func handover(m session.Moved, principal []byte) *relayv1.Handover {
 		h.Positions = append(h.Positions, &relayv1.Position{Partition: uint32(p), Offset: offset})
 	}
 	h.Pings, h.Inbox = m.Pings, giveInbox(m)
+	h.Start, h.Lives = m.Start, m.Lives
 	return h
 }

@@ -21,6 +21,7 @@ const (
 	callWithin = 3 * time.Second
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 2 * time.Second
+	forgotFor  = 15 * time.Second // that gateways may take to write everything again
 )
 
 // Options of New.
@@ -42,7 +43,8 @@ type Roster struct {
 
 	mu      sync.Mutex // guards what follows
 	changes []*presencev1.Change
-	full    bool // tell everything
+	full    bool      // tell everything
+	forgot  time.Time // when the store was last found to have forgotten
 	peers   map[string]string
 
 	asks  singleflight.Group
@@ -179,6 +181,9 @@ func (r *Roster) hold(ctx context.Context) {
 				known := run != ""
 				run = answer.Run
 				r.void()
+				if known {
+					r.noteForgot()
+				}
 				if known && r.options.Forgotten != nil {
 					r.options.Forgotten()
 				}
@@ -194,6 +199,35 @@ func (r *Roster) hold(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (r *Roster) noteForgot() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgot = time.Now()
+}
+
+// Forgot reports whether the store has lost, moments ago, what it knew. It looks, and blocks for as long.
+func (r *Roster) Forgot(ctx context.Context) bool {
+	r.mu.Lock()
+	lately := !r.forgot.IsZero() && time.Since(r.forgot) < forgotFor
+	r.mu.Unlock()
+	if lately {
+		return true
+	}
+	answer := r.asks.DoChan("lease", func() (any, error) { return r.claim(context.WithoutCancel(ctx)) })
+	select {
+	case a := <-answer:
+		claimed, ok := a.Val.(*presencev1.RenewResponse)
+		if a.Err != nil || !ok || !claimed.Forgotten {
+			return false
+		}
+		r.noteForgot()
+		signal(r.renew)
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -4,15 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"time"
 	"unique"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
+	"github.com/edumatrix/interlink/services/gateway/internal/resume"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
 	"github.com/edumatrix/interlink/services/internal/auth"
 	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 )
 
 const (
@@ -29,17 +32,27 @@ func (st *session) Info() (since time.Time, userAgent string) {
 
 // hello is what a client sends with CONNECT.
 type hello struct {
-	Token string `json:"token"`
-	PID   string `json:"pid"`
+	Token  string          `json:"token"`
+	PID    string          `json:"pid"`
+	Offset json.RawMessage `json:"offset"`
 }
 
 // attempt is one CONNECT on its way to an answer.
 type attempt struct {
 	session     *session
 	credentials auth.Credentials
-	reason      string // of session:ready
-	until       time.Time
+	arrived     time.Time
+	until       time.Time // when doubt ends; zero before its turn came
 	retry       time.Duration
+
+	offer  *resume.Offer         // what the client would go on with, nil: nothing, or it is known that it can't
+	reason resume.Reason         // of session:ready, if it does not go on
+	proof  sessionrecord.Cursor  // what the record has to stand for
+	taken  *sessionrecord.Record // the record of the offer, which is this life's now
+	lost   *bool                 // whether the store has lately forgotten, nil: not asked
+
+	gone   atomic.Bool // the client has gone
+	cancel atomic.Pointer[context.CancelFunc]
 }
 
 // Connect implements socket.Handler.
@@ -54,18 +67,48 @@ func (h *Handler) Connect(s *socket.Socket, data json.RawMessage, shake engine.H
 	st.userAgent = unique.Make(shake.UserAgent[:min(len(shake.UserAgent), maxUserAgent)])
 	s.State = st
 	a := &attempt{
-		session: st, credentials: auth.Credentials{Token: in.Token, CookieHeader: shake.Cookie}, reason: "new",
-		until: now.Add(h.options.ConnectTimeout), retry: firstRetry,
+		session: st, credentials: auth.Credentials{Token: in.Token, CookieHeader: shake.Cookie}, arrived: now, retry: firstRetry, reason: resume.New,
 	}
-	if in.PID != "" {
-		a.reason = "no_session"
+	if offer, ok := resume.ReadOffer(in.PID, in.Offset); ok {
+		a.offer = &offer
+	}
+	st.attempt = a
+	a.queue()
+}
+
+// queue has the attempt wait its turn: resumes apart from the work of sockets that are here.
+func (a *attempt) queue() {
+	h := a.session.handler
+	if a.offer != nil {
+		h.resumes.do(a.run)
+		return
 	}
 	h.pool.do(a.run)
 }
 
+// leave ends an attempt whose client has gone. Any goroutine.
+func (a *attempt) leave() {
+	a.gone.Store(true)
+	if cancel := a.cancel.Load(); cancel != nil {
+		(*cancel)()
+	}
+}
+
+// errRevoked means that the user's token is void.
+var errRevoked = errors.New("session: the user's token was revoked")
+
 // run decides who it is and where he belongs. It may block.
 func (a *attempt) run(ctx context.Context) {
 	h := a.session.handler
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.cancel.Store(&cancel)
+	if a.gone.Load() {
+		return
+	}
+	if a.until.IsZero() {
+		a.until = h.options.Now().Add(h.options.ConnectTimeout)
+	}
 	a.credentials.Now = h.options.Now()
 	p, err := h.options.Auth.Authenticate(ctx, a.credentials)
 	var refusal *auth.Refusal
@@ -78,6 +121,19 @@ func (a *attempt) run(ctx context.Context) {
 		a.doubt("authentication", err)
 		return
 	}
+	if a.offer != nil {
+		switch err := a.resume(ctx, p); {
+		case err == nil, ctx.Err() != nil:
+			return
+		case errors.Is(err, errRevoked):
+			a.refuse(string(unauthenticated), "Authentication was revoked, sign in again")
+			return
+		case !errors.Is(err, errFresh):
+			a.doubt("resume", err)
+			return
+		}
+		a.forsake()
+	}
 	asked := h.options.Hub.Changes()
 	grants, err := h.rooms(ctx, p)
 	if err != nil {
@@ -85,6 +141,17 @@ func (a *attempt) run(ctx context.Context) {
 		return
 	}
 	a.session.post(func() { a.join(p, grants, asked) })
+}
+
+// forsake gives up the session that the client came with: it gets another one.
+func (a *attempt) forsake() {
+	h := a.session.handler
+	h.options.Metrics.Resumed(string(a.reason))
+	h.options.Logger.Debug("session not resumed", "reason", a.reason)
+	if r := a.taken; r != nil {
+		h.records.later(func(ctx context.Context) { h.records.end(ctx, r.Session, r.Version, 0) })
+	}
+	a.offer, a.taken = nil, nil
 }
 
 // rooms lists what a user is put into at connect: his own room, and what the authorizer lists and admits to.
@@ -119,8 +186,8 @@ func (a *attempt) join(p auth.Principal, grants []hub.Grant, asked uint64) {
 	h.options.Hub.Join(&st.member, hub.Request{Grants: grants, Asked: asked, Hold: true}, a.joined)
 }
 
-// joined runs on the shard, at the position at which the session begins. CONNECT goes out first, so nothing that comes
-// later can reach the client before it.
+// joined runs on the shard, at the position at which the session begins. What is published from now on is held until
+// the session's record is written, CONNECT and session:ready are out and the inbox was given.
 func (a *attempt) joined(out hub.Outcome) {
 	st := a.session
 	if st.state != connecting {
@@ -135,18 +202,32 @@ func (a *attempt) joined(out hub.Outcome) {
 		return
 	}
 	h := st.handler
-	st.state, st.pid = connected, h.options.Random()
+	st.pid = h.options.Random()
+	st.keepRecord(resume.Start{Epoch: out.Epoch, At: out.At, MadeMs: h.options.Now().UnixMilli()})
+	st.whenRecorded(func(uint64) { a.accept(out) })
+}
+
+// accept begins the session. Without a record, if the store is away, its era does not matter: there is none to be taken
+// for enough.
+func (a *attempt) accept(out hub.Outcome) {
+	st := a.session
+	if st.state != connecting || st.unwelcome(a) {
+		return
+	}
+	h := st.handler
+	st.state, st.attempt = connected, nil
 	st.socket.Accept(socket.Accepted{SID: st.member.Socket, PID: st.pid})
 	h.options.Metrics.Connected("ok")
 	h.options.Roster.Online(st.member.User, st.member.Socket)
 	st.ready(a.reason, false, out.Cursor)
 	st.watchExpiry()
-	st.giveInbox(out.At, nil, out.Cursor, st.release)
+	st.busy++ // a move waits
+	st.giveInbox(out.At, nil, out.Cursor, st.goOn)
 	st.answered()
 }
 
 // ready tells the client what it is, and gives it its first cursor.
-func (st *session) ready(reason string, recovered bool, cursor []byte) {
+func (st *session) ready(reason resume.Reason, recovered bool, cursor []byte) {
 	rooms := []room.Room{}
 	for _, g := range st.member.Grants() {
 		if !g.Internal {
@@ -154,12 +235,12 @@ func (st *session) ready(reason string, recovered bool, cursor []byte) {
 		}
 	}
 	data, err := json.Marshal(struct {
-		SessionID string      `json:"sessionId"`
-		UserID    string      `json:"userId"`
-		Recovered bool        `json:"recovered"`
-		Reason    string      `json:"reason"`
-		Rooms     []room.Room `json:"rooms"`
-		ExpiresAt int64       `json:"expiresAt"`
+		SessionID string        `json:"sessionId"`
+		UserID    string        `json:"userId"`
+		Recovered bool          `json:"recovered"`
+		Reason    resume.Reason `json:"reason"`
+		Rooms     []room.Room   `json:"rooms"`
+		ExpiresAt int64         `json:"expiresAt"`
 	}{st.pid, st.member.User, recovered, reason, rooms, st.expires})
 	if err != nil {
 		st.handler.options.Logger.Error("session:ready not encoded", "error", err)
@@ -180,8 +261,8 @@ func (a *attempt) refuse(code, message string) {
 	}
 	a.session.post(func() {
 		if st := a.session; st.state == connecting {
-			st.state = closed
-			st.end()
+			st.attempt, st.over = nil, true
+			st.finish()
 			st.handler.options.Metrics.Connected("refused")
 			st.socket.Refuse(message, data)
 		}
@@ -210,7 +291,7 @@ func (a *attempt) doubt(about string, err error) {
 		}
 		a.session.socket.Shard().After(wait, func() {
 			if a.session.state == connecting {
-				h.pool.do(a.run)
+				a.queue()
 			}
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unique"
@@ -16,10 +17,15 @@ import (
 	"github.com/edumatrix/interlink/services/internal/auth"
 	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 )
 
-// Authorizer decides about rooms. Both block. An error is doubt about all rooms that are not in the answer.
+// Authorizer decides about rooms. But for Remove, all block. An error is doubt about all rooms that are not in the answer.
 type Authorizer interface {
+	// Known says what can be said without asking anybody; rooms of which nothing is known are absent.
+	Known(ctx context.Context, p auth.Principal, rooms []room.Room) map[room.Room]permission.Set
+	// Remove forgets what was said about users of a room before they were removed from it. It does not block.
+	Remove(r room.Room, users []string)
 	Permissions(ctx context.Context, p auth.Principal, rooms []room.Room) (map[room.Room]permission.Set, error)
 	Rooms(ctx context.Context, p auth.Principal) ([]room.Room, error)
 }
@@ -60,8 +66,14 @@ type Options struct {
 	Presence   Presence
 	Publisher  Publisher
 	Replays    Replays
+	Store      Store    // nil: no session is resumed
+	Peers      Peers    // nil: none
 	Receipts   Receipts // nil: nobody is told what arrives
 	Inbox      Inbox    // nil: nobody has one
+
+	Gateway   string                         // names this gateway
+	Life      uint64                         // of this gateway, as its cursors say
+	Forgotten func(ctx context.Context) bool // whether the store has lately lost what it knew; it blocks. nil: never
 
 	ClientEvents    []string      // names that clients may publish
 	RoomsPerSocket  int           // [200]
@@ -69,6 +81,8 @@ type Options struct {
 	EventsBurst     float64       // [100]
 	PingInterval    time.Duration // [25s]
 	ResumeWindow    time.Duration // how far back room:join may ask [2m]
+	QueueBytes      int64         // that may wait for one socket [512 KiB]
+	QueueEvents     int           // and events [2,500]
 	ConnectTimeout  time.Duration // how long doubt may last before the transport is closed [20s]
 	Workers         int           // that may block at once [256]
 	KeepClaims      bool          // an authorizer is asked with the user's claims
@@ -83,19 +97,24 @@ type Options struct {
 // Metrics are called as things happen, on any goroutine. Nil functions are skipped.
 type Metrics struct {
 	Connected func(result string) // ok | refused | doubt | gone
+	Resumed   func(result string) // one of resume.Reasons
 	Closed    func(user, socket string, reason engine.Reason)
 }
 
 // Handler implements socket.Handler.
 type Handler struct {
-	options Options
-	pool    *pool
-	inboxes *pool
-	sinces  *pool
-	lanes   *lanes
-	clients map[string]bool
-	recent  recent
-	feeding atomic.Int64 // bytes of replays that are read and not given yet
+	options  Options
+	pool     *pool
+	resumes  *pool
+	rechecks *pool
+	records  *records // nil: none are kept
+	bases    *bases
+	inboxes  *pool
+	sinces   *pool
+	lanes    *lanes
+	clients  map[string]bool
+	recent   recent
+	feeding  atomic.Int64 // bytes of replays that are read and not given yet
 	// inboxAway is until when inboxes are left alone.
 	inboxAway until
 }
@@ -113,6 +132,8 @@ func New(o Options) *Handler {
 	set(&o.PingInterval, 25*time.Second)
 	set(&o.ConnectTimeout, 20*time.Second)
 	set(&o.Workers, 256)
+	set(&o.QueueBytes, 512<<10)
+	set(&o.QueueEvents, 2500)
 	set(&o.ResumeWindow, 2*time.Minute)
 	if o.Receipts == nil {
 		o.Receipts = nobody{}
@@ -123,10 +144,17 @@ func New(o Options) *Handler {
 	if o.Metrics.Connected == nil {
 		o.Metrics.Connected = func(string) {}
 	}
+	if o.Metrics.Resumed == nil {
+		o.Metrics.Resumed = func(string) {}
+	}
 	if o.Metrics.Closed == nil {
 		o.Metrics.Closed = func(string, string, engine.Reason) {}
 	}
 	h := &Handler{options: o, pool: newPool(o.Workers), clients: make(map[string]bool, len(o.ClientEvents))}
+	h.resumes, h.rechecks = newPool(resumesAtOnce), newPool(rechecksAtOnce)
+	if o.Store != nil {
+		h.records, h.bases = newRecords(h), newBases(o.Store)
+	}
 	h.inboxes, h.sinces, h.recent = newPool(inboxWorkers), newPool(sincesAtOnce), newRecent()
 	h.lanes = newLanes(h.tellTyping)
 	for _, name := range o.ClientEvents {
@@ -145,10 +173,19 @@ func set[T ~int | ~int64 | ~float64](value *T, otherwise T) {
 func (h *Handler) Run(ctx context.Context) error {
 	h.lanes.start(ctx)
 	h.pool.start(ctx)
+	h.resumes.start(ctx)
+	h.rechecks.start(ctx)
+	var recording sync.WaitGroup
+	if h.records != nil {
+		recording.Go(func() { h.records.run(ctx) })
+	}
 	h.inboxes.start(ctx)
 	h.sinces.start(ctx)
 	<-ctx.Done()
 	h.pool.wait()
+	h.resumes.wait()
+	h.rechecks.wait()
+	recording.Wait()
 	h.inboxes.wait()
 	h.sinces.wait()
 	h.lanes.wait()
@@ -163,7 +200,10 @@ type session struct {
 	socket    *socket.Socket // nil on its way here from another gateway
 	name      string         // the user's, to show to others
 	pid       string
-	proof     *proof // nil: nothing but the name is needed to ask for permissions
+	attempt   *attempt              // its CONNECT, until that is answered
+	writer    *sessionrecord.Writer // nil: no record is kept, or no longer
+	recorded  int64                 // when it was written last, epoch seconds
+	proof     *proof                // nil: nothing but the name is needed to ask for permissions
 	rare      *rare
 	inbox     inbox
 	expiry    func() bool           // cancels the timer of the end, nil: none is near
@@ -175,6 +215,9 @@ type session struct {
 	busy      int32 // events that are not answered yet
 	shard     int16 // index
 	state     state
+	over      bool    // it has ended for good: nobody comes back with it
+	later     bool    // its record is to be written when there is time
+	displaced bool    // it goes on with another socket, and the roster knows
 	ending    hub.End // why it has to go, if that came before its socket
 }
 
@@ -192,6 +235,8 @@ type rare struct {
 	idle    []func()    // called when all is answered
 	denied  []room.Room // lost on the way from another gateway
 
+	waiters []waiter // for the record
+
 	track       receipts.Track // what it was given and has not proven to have
 	feeds       []*feed
 	opening     *opening
@@ -207,7 +252,7 @@ type rare struct {
 // empty reports whether nothing is in it.
 func (r *rare) empty() bool {
 	return len(r.typing)+len(r.joining)+len(r.idle)+len(r.denied)+r.track.Len()+len(r.feeds)+len(r.behind)+len(r.sinces) == 0 &&
-		r.opening == nil && r.retry == nil && !r.leaving && !r.pouring
+		len(r.waiters) == 0 && r.opening == nil && r.retry == nil && !r.leaving && !r.pouring
 }
 
 // some returns the rare part, to be filled.
@@ -336,17 +381,30 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 		return
 	}
 	was := st.state
-	st.state = closed
-	st.end()
+	st.over = st.over || reason == engine.Left || was == connecting
+	st.finish()
 	if was == connecting {
+		st.attempt.leave()
 		h.options.Metrics.Connected("gone")
 		return
 	}
-	h.options.Roster.Offline(st.member.User, st.member.Socket, reason == engine.Left)
+	if !st.displaced {
+		h.options.Roster.Offline(st.member.User, st.member.Socket, reason == engine.Left)
+	}
 	h.options.Metrics.Closed(st.member.User, st.member.Socket, reason)
-	if reason == engine.Left {
+	if st.over {
 		st.closeInbox()
 	}
+}
+
+// finish ends the session; its record is kept as long as its client may come back.
+func (st *session) finish() {
+	if st.writer != nil && st.state == connected {
+		st.compare()
+	}
+	st.state = closed
+	st.end()
+	st.endRecord()
 }
 
 // acker counts the answer as outstanding until it is given.
@@ -391,6 +449,7 @@ func (h *Handler) PingFrame(s *socket.Socket) *engine.Frame {
 		return nil
 	}
 	st.watchExpiry()
+	st.touch()
 	return st.member.Ping()
 }
 
@@ -407,7 +466,10 @@ func (st *session) post(fn func()) {
 func (st *session) Send(f *engine.Frame) bool { return st.socket != nil && st.socket.Send(f) }
 
 // Evicted implements hub.Conn.
-func (st *session) Evicted(r room.Room) { st.stopTyping(r) }
+func (st *session) Evicted(r room.Room) {
+	st.stopTyping(r)
+	st.noteRooms()
+}
 
 // Invited implements hub.Conn.
 func (st *session) Invited(r room.Room) {
@@ -418,15 +480,29 @@ func (st *session) Invited(r room.Room) {
 
 // End implements hub.Conn.
 func (st *session) End(why hub.End) {
-	if st.socket == nil { // on its way here from another gateway
+	switch {
+	case st.state == closed:
+	case st.socket == nil: // on its way here from another gateway
 		st.ending = why
-		return
-	}
-	if why == hub.Restarted {
+	case why == hub.Restarted:
 		st.socket.CloseTransport(engine.Server)
-		return
+	case why == hub.Displaced:
+		st.displace()
+	case st.state == connecting:
+		st.ending = why
+	default:
+		st.over = true
+		st.socket.Disconnect()
 	}
-	st.socket.Disconnect()
+}
+
+// displace makes way for another socket of the same session at this gateway, which is to be told of after this one.
+func (st *session) displace() {
+	if st.displaced = true; st.state == connected {
+		st.handler.options.Roster.Offline(st.member.User, st.member.Socket, false)
+	}
+	st.writer = nil // the record is the other's
+	st.socket.CloseTransport(engine.Server)
 }
 
 func (st *session) stopTyping(r room.Room) {

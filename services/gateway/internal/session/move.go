@@ -17,6 +17,7 @@ import (
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
 	"github.com/edumatrix/interlink/services/internal/auth"
 	"github.com/edumatrix/interlink/services/internal/room"
+	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 )
 
 // Moved is a session on its way from one gateway to another.
@@ -31,6 +32,8 @@ type Moved struct {
 	Unsent    []*engine.Frame
 	Pings     uint32 // that the client has yet to answer
 	Inbox     MovedInbox
+	Start     []byte   // where the session starts, as its record has it
+	Lives     []string // of its record: the one that gives, then those before; none if there is no record
 }
 
 // MovedInbox is how far a session's inbox was given.
@@ -112,6 +115,14 @@ func (st *session) freeze(at []int64) (Moved, error) {
 		Since: time.UnixMilli(st.since), UserAgent: st.userAgent.Value(), Unsent: unsent,
 	}
 	m.Pings, m.Inbox = st.socket.Session().Unanswered(), st.moveInbox()
+	if w := st.writer; w != nil {
+		record := w.Record()
+		m.Start, m.Lives = record.Start, []string{string(record.Life)}
+		for _, life := range record.Before {
+			m.Lives = append(m.Lives, string(life))
+		}
+		st.writer = nil // the record is the other gateway's to write from now on
+	}
 	st.state = closed
 	st.end()
 	st.handler.options.Roster.Offline(st.member.User, st.member.Socket, false) // the grace outlasts the move
@@ -169,6 +180,7 @@ func (h *Handler) Take(ctx context.Context, m Moved, shard int, adopt func(unsen
 		h.forget(st)
 		return err
 	}
+	h.recordMoved(ctx, st, m)
 	if !adopt(append(m.Unsent, replay...), func(s *socket.Socket) { st.moved(s, m.Inbox, replay) }) {
 		h.forget(st)
 		return ErrCannotMove
@@ -181,7 +193,33 @@ func (h *Handler) forget(st *session) {
 	h.options.Hub.Do(int(st.shard), func() {
 		st.state = closed
 		h.options.Hub.Remove(&st.member)
+		st.endRecord()
 	})
+}
+
+// recordMoved has the session's record say that it is this gateway's, before its client is told anything from here. With
+// the store away the session goes on all the same: its cursors are then of a life that the record does not know.
+func (h *Handler) recordMoved(ctx context.Context, st *session, m Moved) {
+	if h.records == nil || len(m.Lives) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	st.post(func() {
+		era, _ := h.records.present()
+		record := sessionrecord.Record{
+			Session: m.PID, Socket: m.Socket, User: st.member.User, Life: h.records.life, Era: era,
+			Start: m.Start, Extra: []byte(h.options.Gateway), Rooms: st.entries(),
+		}
+		for _, life := range m.Lives[:min(len(m.Lives), sessionrecord.MaxBefore)] {
+			record.Before = append(record.Before, sessionrecord.Life(life))
+		}
+		st.writer = sessionrecord.NewWriter(record)
+		st.whenRecorded(func(uint64) { close(done) })
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // catchUp registers the session at one position and returns what it needs to get there. From then on live events are
@@ -241,12 +279,15 @@ func (st *session) moved(s *socket.Socket, in MovedInbox, replay []*engine.Frame
 		s.Send(f)
 	}
 	switch {
+	case st.ending == hub.Displaced:
+		st.displace()
 	case st.ending == hub.Restarted, over:
 		s.CloseTransport(engine.Slow)
 	case st.ending != 0:
 		s.Disconnect()
 	default:
 		st.watchExpiry()
+		st.noteRooms()
 		st.inboxMoved(in)
 	}
 }

@@ -116,8 +116,8 @@ func join(st *session, _ string, arg json.RawMessage, a acker) {
 			for _, o := range asked {
 				outcomes[o.room] = o
 			}
-			if cursor != nil {
-				st.socket.Send(hub.Note("session:cursor", nil, st.handler.options.Now().UnixMilli(), cursor))
+			if cursor != nil { // of a later position, perhaps: events have been sent since
+				st.socket.Send(hub.Note("session:cursor", nil, st.handler.options.Now().UnixMilli(), st.member.Cursor()))
 			}
 			r.answer(outcomes, a)
 		})
@@ -194,12 +194,29 @@ func (st *session) ask(rooms []room.Room, done func(outcomes []joined, cursor []
 	})
 }
 
-// asked is the end of ask, on the shard.
+// asked is the end of ask, on the shard: once the session's record has what was joined, or cursors are of an era that
+// says that it may not. The cursor that done gets is of the position at which the session is held, if it is.
 func (st *session) asked(j *joining, outcomes []joined, out hub.Outcome, done func([]joined, []byte)) {
+	if out.Err != nil || out.Cursor == nil {
+		st.answer(j, outcomes, out, nil, done)
+		return
+	}
+	var held *hub.Outcome
+	if st.member.Held() && out.At != nil {
+		held = &out
+	}
+	st.whenRecorded(func(era uint64) {
+		st.citing(era, held, func(cursor []byte) { st.answer(j, outcomes, out, cursor, done) })
+	})
+}
+
+// answer says what became of each room of a join.
+func (st *session) answer(j *joining, outcomes []joined, out hub.Outcome, cursor []byte, done func([]joined, []byte)) {
 	if st.rare != nil {
 		st.rare.joining = slices.DeleteFunc(st.rare.joining, func(other *joining) bool { return other == j })
 		st.tidy()
 	}
+	left := false
 	for i := range outcomes {
 		o := &outcomes[i]
 		switch {
@@ -212,10 +229,14 @@ func (st *session) asked(j *joining, outcomes []joined, out hub.Outcome, done fu
 			o.fault = &fault{Code: forbidden, Message: "Not admitted"}
 		case !slices.Contains(j.rooms, o.room):
 			st.handler.options.Hub.Leave(&st.member, o.room)
+			left = true
 			o.fault = &fault{Code: notJoined, Message: "Left before it was joined"}
 		}
 	}
-	done(outcomes, out.Cursor)
+	done(outcomes, cursor)
+	if left {
+		st.noteRooms()
+	}
 	st.answered()
 }
 
@@ -272,5 +293,6 @@ func (st *session) leave(r room.Room) *fault {
 	}
 	st.stopTyping(r)
 	st.handler.options.Hub.Leave(&st.member, r)
+	st.noteRooms()
 	return nil
 }

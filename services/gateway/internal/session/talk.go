@@ -138,6 +138,7 @@ func subscribe(st *session, _ string, arg json.RawMessage, a acker) {
 		case out.Err != nil:
 			a.refuse(away)
 		default:
+			st.noteRooms()
 			st.snapshot(list, grants, a)
 		}
 	})
@@ -156,6 +157,7 @@ func (st *session) snapshot(list []string, joined []hub.Grant, a acker) {
 				for _, g := range joined {
 					h.options.Hub.Leave(&st.member, g.Room)
 				}
+				st.noteRooms()
 				a.refuse(away)
 				return
 			}
@@ -176,6 +178,7 @@ func unsubscribe(st *session, _ string, arg json.RawMessage, a acker) {
 	for _, user := range list {
 		st.handler.options.Hub.Leave(&st.member, watching(user))
 	}
+	st.noteRooms()
 	a.ok(yes{true})
 }
 
