@@ -10,8 +10,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +29,7 @@ type Options struct {
 	APIKey  func() string                           // a key that API takes
 	Brokers []string                                // to show; where Next.js would publish
 	Topic   string
+	Hosts   []string // names of this machine, in lower case, that the page may be asked by, beside localhost and addresses
 }
 
 // maxBody bounds what the endpoints read, in bytes.
@@ -43,7 +46,24 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /dev/info", o.info)
 	mux.HandleFunc("POST /dev/token", fromThePage(o.token))
 	mux.HandleFunc("POST /dev/emit", fromThePage(o.emit))
-	return mux
+	return o.here(mux)
+}
+
+// here refuses a page that has its own name point to this machine: to a browser it is then of the same origin as we are.
+// An address cannot be pointed elsewhere.
+func (o Options) here(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		name = strings.ToLower(strings.Trim(name, "[]"))
+		if net.ParseIP(name) == nil && name != "localhost" && !strings.HasSuffix(name, ".localhost") && !slices.Contains(o.Hosts, name) {
+			fail(w, http.StatusForbidden, "the developer page answers to localhost, to an address, and to the name in SOCKET_IO_HOST")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // guarded lets the page load from here alone.

@@ -23,7 +23,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func page(a http.Handler) http.Handler {
 	return devpage.Handler(devpage.Options{
-		API: a, APIKey: func() string { return "the-key" }, Brokers: []string{"127.0.0.1:9092"}, Topic: "interlink.events",
+		Hosts: []string{"laptop", "example.com"}, // the latter is httptest's
+		API:   a, APIKey: func() string { return "the-key" }, Brokers: []string{"127.0.0.1:9092"}, Topic: "interlink.events",
 		Mint: func(user, name string) (string, error) {
 			if user == "" {
 				return "", errors.New("no user")
@@ -65,6 +66,21 @@ func TestEndpoints(t *testing.T) {
 				t.Errorf("%d %s", w.Code, w.Body.String())
 			}
 		})
+	}
+}
+
+func TestOnlyNamesOfThisMachineAreAnswered(t *testing.T) {
+	for host, want := range map[string]int{
+		"localhost:3001": 200, "LOCALHOST": 200, "app.localhost:3001": 200, "127.0.0.1:3001": 200, "[::1]:3001": 200, "192.168.1.7": 200,
+		"laptop:3001": 200, "evil.example:3001": 403, "localhost.evil.example": 403, "": 403,
+	} {
+		req := httptest.NewRequest("GET", "/dev/info", nil)
+		req.Host = host
+		w := httptest.NewRecorder()
+		page(&api{}).ServeHTTP(w, req)
+		if w.Code != want || want == 403 && strings.Contains(w.Body.String(), "the-key") {
+			t.Errorf("%q: %d %s", host, w.Code, w.Body)
+		}
 	}
 }
 

@@ -115,6 +115,7 @@ func (p *process) apiKey() string {
 func (p *process) page(api http.Handler) http.Handler {
 	return devpage.Handler(devpage.Options{
 		API: api, APIKey: p.apiKey,
+		Hosts:   []string{strings.ToLower(p.c.Public.Host)},
 		Brokers: p.c.Kafka.Brokers, Topic: p.c.Kafka.TopicPrefix + ".events",
 		Mint: func(user, name string) (string, error) {
 			secrets := p.c.Auth.JWTSecrets.Values()
