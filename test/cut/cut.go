@@ -31,6 +31,7 @@ const (
 type Options struct {
 	Targets     []string      // host:port, taken in turn; one that does not answer is passed over
 	DialTimeout time.Duration // per target, 0 for 1 s
+	Ordered     bool          // not in turn: always the first that answers
 }
 
 // Conn describes a connection to whoever chooses among them.
@@ -190,8 +191,11 @@ func (p *Proxy) serve(ctx context.Context, client *net.TCPConn) {
 
 func (p *Proxy) dial(ctx context.Context) (*net.TCPConn, string) {
 	dialer := net.Dialer{Timeout: p.opts.DialTimeout}
-	for range p.opts.Targets {
-		target := p.opts.Targets[p.next.Add(1)%uint64(len(p.opts.Targets))]
+	for i := range p.opts.Targets {
+		target := p.opts.Targets[i]
+		if !p.opts.Ordered {
+			target = p.opts.Targets[p.next.Add(1)%uint64(len(p.opts.Targets))]
+		}
 		if conn, err := dialer.DialContext(ctx, "tcp", target); err == nil {
 			return conn.(*net.TCPConn), target
 		}

@@ -15,8 +15,8 @@ type Peer struct {
 	Public string
 }
 
-// StartPeers starts n peers that share a topic and a Redis, and waits until they are ready.
-func StartPeers(ctx context.Context, root, logs string, n int, brokers []string, topic, redis string) ([]*Peer, error) {
+// StartPeers starts n peers that share a topic and a Redis, with more in their environment, and waits until they are ready.
+func StartPeers(ctx context.Context, root, logs string, n int, brokers []string, topic, redis string, env ...string) ([]*Peer, error) {
 	var peers []*Peer
 	for i := range n {
 		addr, err := FreeAddr()
@@ -27,10 +27,10 @@ func StartPeers(ctx context.Context, root, logs string, n int, brokers []string,
 		p := &Peer{Public: addr}
 		p.Process, err = Start(Spec{
 			Name: fmt.Sprintf("peer-%d", i), Path: "node", Args: []string{filepath.Join(root, "test/bench/peers/node/server.js")},
-			Env: []string{
+			Env: append([]string{
 				"HOST=" + host, "PORT=" + port, "JWT_SECRET=" + JWTSecret, "NEXTAUTH_SECRET=" + NextAuthSecret,
 				"REDIS_URL=redis://" + redis, "KAFKA_BROKERS=" + strings.Join(brokers, ","), "TOPIC=" + topic,
-			},
+			}, env...),
 		}, logs)
 		if err != nil {
 			return peers, err

@@ -133,7 +133,8 @@ func (s *suite) inject(f Fault, n int) {
 	})
 }
 
-// end stops publishers and clients, prints the table, and looks for what was left behind.
+// end stops publishers and clients, prints the table, and looks for goroutines that were left behind, if it is given how
+// many there were before the clients came.
 func (s *suite) end(goroutines map[string]int) {
 	s.t.Helper()
 	s.stop()
@@ -157,7 +158,9 @@ func (s *suite) end(goroutines map[string]int) {
 		s.t.Error(err)
 	}
 	s.run = nil
-	fmt.Fprintf(&table, "goroutines after all clients went: %v\n", s.goroutines(goroutines))
+	if goroutines != nil {
+		fmt.Fprintf(&table, "goroutines after all clients went: %v\n", s.goroutines(goroutines))
+	}
 	s.t.Log("\n" + table.String())
 	if err := os.WriteFile(filepath.Join(s.stage.Artifacts, "faults.txt"), []byte(table.String()), 0o644); err != nil {
 		s.t.Error(err)

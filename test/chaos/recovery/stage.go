@@ -27,8 +27,11 @@ const (
 	pingTimeout  = 3 * time.Second
 )
 
-// settings are for every process.
+// settings are for every process. A window as long as the default keeps the other defaults too.
 func settings(window time.Duration) []string {
+	if window >= 2*time.Minute {
+		return []string{"INTERLINK_RESUME_WINDOW=" + window.String()}
+	}
 	return []string{
 		"INTERLINK_RESUME_WINDOW=" + window.String(), "INTERLINK_PRESENCE_LEASE=" + lease.String(),
 		"INTERLINK_PING_INTERVAL=" + pingInterval.String(), "INTERLINK_PING_TIMEOUT=" + pingTimeout.String(),
@@ -92,7 +95,11 @@ func (s *Stage) between(gateways []string) ([]string, error) {
 }
 
 func (s *Stage) proxy(targets ...string) (*cut.Proxy, error) {
-	p, err := cut.New(cut.Options{Targets: targets})
+	return s.proxyWith(cut.Options{Targets: targets})
+}
+
+func (s *Stage) proxyWith(options cut.Options) (*cut.Proxy, error) {
+	p, err := cut.New(options)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,8 @@
 //
 //   HOST, PORT            where it listens                 JWT_SECRET, NEXTAUTH_SECRET   tokens
 //   REDIS_URL             the adapter's; none: one server  KAFKA_BROKERS, TOPIC          none: nothing is consumed
-//   PING_INTERVAL         milliseconds, 25000
+//   PING_INTERVAL         milliseconds, 25000              PING_TIMEOUT                  milliseconds, 20000
+//   RECOVERY              milliseconds of connection state recovery; none: off
 // GET /health says when it is ready. POST /v1/emit appends a record to Kafka, or emits it where there is none.
 // CONTROL_PORT: a plain TCP port where each line is a record to emit at once, for `make bench`.
 import { hkdfSync } from "node:crypto";
@@ -27,7 +28,11 @@ const http = createServer((req, res) => {
   res.writeHead(404).end();
 });
 
-const io = new Server(http, { pingInterval: Number(env.PING_INTERVAL ?? 25000), transports: ["polling", "websocket"], maxHttpBufferSize: 1e6 });
+const io = new Server(http, {
+  pingInterval: Number(env.PING_INTERVAL ?? 25000), pingTimeout: Number(env.PING_TIMEOUT ?? 20000),
+  ...(env.RECOVERY ? { connectionStateRecovery: { maxDisconnectionDuration: Number(env.RECOVERY), skipMiddlewares: true } } : {}),
+  transports: ["polling", "websocket"], maxHttpBufferSize: 1e6,
+});
 
 io.use(async (socket, next) => {
   try {
@@ -44,14 +49,14 @@ io.use(async (socket, next) => {
 });
 
 io.on("connection", (socket) => {
-  socket.join(`user:${socket.data.user}`);
+  if (!socket.recovered) socket.join(`user:${socket.data.user}`);
   socket.on("room:join", (rooms, ack) => {
     const list = Array.isArray(rooms) ? rooms : [rooms];
     const allowed = list.every((room) => socket.data.rooms[room]?.includes("join"));
     if (allowed) socket.join(list);
     if (typeof ack === "function") ack(allowed ? { ok: true } : { ok: false, error: { code: "forbidden" } });
   });
-  socket.emit("session:ready", { userId: socket.data.user, recovered: false, reason: "new" });
+  socket.emit("session:ready", { userId: socket.data.user, recovered: socket.recovered, reason: socket.recovered ? "resumed" : "new" });
 });
 
 function body(req, then) {
