@@ -47,14 +47,7 @@ func (c *Cluster) Cuts(ctx context.Context, group, topic string, d Described) (m
 	for i := range all {
 		all[i] = i
 	}
-	var r *kafka.OffsetFetchResponse
-	err := again(func() (err error) {
-		r, err = c.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: all}})
-		return err
-	})
-	if err == nil {
-		err = r.Error
-	}
+	r, err := c.fetchOffsets(ctx, group, map[string][]int{topic: all})
 	if errors.Is(err, kafka.GroupIdNotFound) || errors.Is(err, kafka.GroupAuthorizationFailed) {
 		return nil, nil // never written; or never to be written, which is said when it should be
 	}
@@ -63,17 +56,54 @@ func (c *Cluster) Cuts(ctx context.Context, group, topic string, d Described) (m
 	}
 	out := map[int]Cut{}
 	for _, p := range r.Topics[topic] {
-		if errors.Is(p.Error, kafka.GroupIdNotFound) || errors.Is(p.Error, kafka.GroupAuthorizationFailed) {
-			continue
-		}
-		if p.Error != nil {
-			return nil, fmt.Errorf("read the offsets of kafka group %s: %w", group, p.Error)
-		}
 		if found, ok := parseCut(p.Metadata); ok && found.epoch == d.Epoch {
 			out[p.Partition] = Cut{Times: found.times, At: found.at}
 		}
 	}
 	return out, nil
+}
+
+const (
+	coordinatorTries = 10
+	coordinatorPause = 200 * time.Millisecond
+)
+
+// fetchOffsets asks again while the group's coordinator is being found: the first question about any group has the
+// brokers make the topic of their offsets.
+func (c *Cluster) fetchOffsets(ctx context.Context, group string, of map[string][]int) (r *kafka.OffsetFetchResponse, err error) {
+	for range coordinatorTries {
+		err = again(func() (err error) {
+			r, err = c.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: group, Topics: of})
+			return err
+		})
+		if err == nil {
+			err = failureOf(r)
+		}
+		if !errors.Is(err, kafka.NotCoordinatorForGroup) && !errors.Is(err, kafka.GroupCoordinatorNotAvailable) && !errors.Is(err, kafka.GroupLoadInProgress) {
+			return r, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(coordinatorPause):
+		}
+	}
+	return nil, err
+}
+
+// failureOf is what a group's coordinator refuses, for the whole request or, as older brokers say it, for a partition.
+func failureOf(r *kafka.OffsetFetchResponse) error {
+	if r.Error != nil {
+		return r.Error
+	}
+	for _, partitions := range r.Topics {
+		for _, p := range partitions {
+			if p.Error != nil {
+				return p.Error
+			}
+		}
+	}
+	return nil
 }
 
 // Cut is how often a partition was cut, and when that was written.
