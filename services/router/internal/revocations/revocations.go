@@ -28,6 +28,8 @@ const (
 	retryAfter  = time.Second
 	maxWait     = 500 * time.Millisecond
 	fetchBytes  = 1 << 20
+	// readWithin is how long writing waits for the topic to have been read: until then all that the log repeats looks new.
+	readWithin = 10 * time.Second
 )
 
 // Appender writes one revocation to the topic.
@@ -48,6 +50,7 @@ type Options struct {
 type Register struct {
 	opts  Options
 	queue chan *deliveryv1.Revocation
+	whole chan struct{} // closed when unread is empty
 
 	mu       sync.RWMutex // guards what follows
 	before   map[string]entry
@@ -63,10 +66,13 @@ type entry struct {
 
 // New makes a Register that has read nothing.
 func New(o Options) *Register {
-	r := &Register{opts: o, queue: make(chan *deliveryv1.Revocation, queueLength), before: map[string]entry{},
+	r := &Register{opts: o, queue: make(chan *deliveryv1.Revocation, queueLength), whole: make(chan struct{}), before: map[string]entry{},
 		unread: map[int]bool{}, watchers: map[*partitionlog.Watcher]struct{}{}}
 	for p := range o.Partitions {
 		r.unread[p] = true
+	}
+	if len(r.unread) == 0 {
+		close(r.whole)
 	}
 	return r
 }
@@ -152,6 +158,11 @@ func (r *Register) Run(ctx context.Context) error {
 }
 
 func (r *Register) write(ctx context.Context) {
+	select {
+	case <-r.whole:
+	case <-time.After(readWithin): // it can't be read: better twice on the topic than only in the log
+	case <-ctx.Done():
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -267,7 +278,12 @@ func (r *Register) session(ctx context.Context, partition int, next *int64) erro
 func (r *Register) read(partition int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.unread, partition)
+	if !r.unread[partition] {
+		return
+	}
+	if delete(r.unread, partition); len(r.unread) == 0 {
+		close(r.whole)
+	}
 }
 
 func (r *Register) take(m envelope.Message) {

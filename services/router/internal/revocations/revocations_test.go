@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
@@ -84,6 +85,7 @@ func TestARevocationIsWrittenOnceAndUntilItIs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); r.write(ctx) }()
+	r.read(0)
 	r.Append("u", 1_700_000_000_000)
 	if got := <-f.wrote; got != `u {"user":"u","before":"2023-11-14T22:13:20Z"}` {
 		t.Error(got)
@@ -96,4 +98,40 @@ func TestARevocationIsWrittenOnceAndUntilItIs(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// After a restart the log is often read before the topic that says what is on it already.
+func TestWhatTheTopicHasIsNotWrittenAgainBeforeItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAppender{wrote: make(chan string, 4)}
+		r := newRegister(f)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); r.write(ctx) }()
+		r.Append("u", 1_700_000_000_000)
+		synctest.Wait()
+		r.add("u", 1_700_000_000_000)
+		r.read(0)
+		synctest.Wait()
+		cancel()
+		<-done
+		if len(f.wrote) != 0 {
+			t.Errorf("written again: %s", <-f.wrote)
+		}
+	})
+}
+
+func TestATopicThatCannotBeReadIsWrittenAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeAppender{wrote: make(chan string, 4)}
+		r := newRegister(f)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go r.write(ctx)
+		r.Append("u", 1_700_000_000_000)
+		began := time.Now()
+		if <-f.wrote; time.Since(began) != readWithin {
+			t.Errorf("after %v", time.Since(began))
+		}
+	})
 }
