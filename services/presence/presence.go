@@ -198,7 +198,7 @@ func (p *Presence) Run(ctx context.Context) error {
 	if cerr := p.store.Close(); cerr != nil {
 		p.o.Logger.Debug("store closed with an error", "error", cerr)
 	}
-	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled) || errors.Is(err, grpc.ErrServerStopped)) { // the last: before it served
 		return nil
 	}
 	return err

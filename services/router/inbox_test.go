@@ -27,8 +27,8 @@ func dial(t *testing.T, addr string) *grpc.ClientConn {
 	return conn
 }
 
-// startPresence runs a presence service without Redis, on a given address or on any; stop ends it.
-func startPresence(t *testing.T, addr, routers string) (at string, stop func()) {
+// startPresence runs a presence service without Redis, on a given address or on any, until the test ends.
+func startPresence(t *testing.T, addr, routers string) (at string) {
 	t.Helper()
 	l := listen(t)
 	if addr != "" {
@@ -45,15 +45,13 @@ func startPresence(t *testing.T, addr, routers string) (at string, stop func()) 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	stop = func() {
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		done <- nil
-	}
-	t.Cleanup(stop)
-	return l.Addr().String(), stop
+	})
+	return l.Addr().String()
 }
 
 // waiting lists what waits for a user, as a session would be given it that starts behind everything.
@@ -83,8 +81,9 @@ func TestAQueuedEventWaitsForItsUsersIsReportedOnceAndDelaysNothing(t *testing.T
 	c := broker(t)
 	g := newGateway(t, "g1", red, room.OfUser("u1"))
 	routers := listen(t)
-	addr, stop := startPresence(t, "", routers.Addr().String())
-	stop() // away when the events come
+	reserved := listen(t)
+	addr := reserved.Addr().String()
+	reserved.Close() // presence is away when the events come
 	with := func(o *Options) {
 		o.Gateways, o.GRPCListener, o.Presence = []string{g.addr}, routers, dial(t, addr)
 	}
@@ -116,7 +115,7 @@ func TestALateEntryWakesTheSessionThatItWillNotComeTo(t *testing.T) {
 	c := broker(t)
 	g := newGateway(t, "g1", room.OfUser("u1"))
 	routers := listen(t)
-	addr, _ := startPresence(t, "", routers.Addr().String())
+	addr := startPresence(t, "", routers.Addr().String())
 	r, _ := start(t, c, func(o *Options) { o.Gateways, o.GRPCListener, o.Presence = []string{g.addr}, routers, dial(t, addr) })
 	attached(t, g, r)
 	client := presencev1.NewPresenceClient(dial(t, addr))
@@ -154,7 +153,7 @@ func TestQueuedEventsThatNobodyBroughtBeforeAreBroughtByWhoComesFirst(t *testing
 	post(t, first, "/v1/emit", strings.Replace(queuedEvent, "q1", "q0", 1))
 	stopFirst()
 	routers := listen(t)
-	addr, _ := startPresence(t, "", routers.Addr().String())
+	addr := startPresence(t, "", routers.Addr().String())
 	second, _ := start(t, c, func(o *Options) { o.GRPCListener, o.Presence = routers, dial(t, addr) })
 	ready(t, second)
 	client := presencev1.NewPresenceClient(dial(t, addr))

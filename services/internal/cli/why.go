@@ -159,10 +159,10 @@ func (a explained) print(to io.Writer) error {
 				passed = fmt.Sprintf("has NOT come past it: it expects offset %d", g.Position)
 			}
 			sockets := "1 socket"
-		if g.Members != 1 {
-			sockets = fmt.Sprintf("%d sockets", g.Members)
-		}
-		say("gateway\t%s %s, and has %s in its rooms now\n", g.Gateway, passed, sockets)
+			if g.Members != 1 {
+				sockets = fmt.Sprintf("%d sockets", g.Members)
+			}
+			say("gateway\t%s %s, and has %s in its rooms now\n", g.Gateway, passed, sockets)
 		}
 		for _, u := range e.Users {
 			say("user\t%s: %s — %s\n", u.User, u.Outcome, u.Detail)
