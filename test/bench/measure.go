@@ -83,6 +83,10 @@ func atRest(ctx context.Context, s settings, srv server, r *result) error {
 		return err
 	}
 	r.connect = meter.Stop() / time.Duration(s.idle)
+	if r.name == "floor" { // keeps no session: nothing to weigh
+		r.full = r.empty
+		return nil
+	}
 	if r.full, err = settled(ctx, srv.pid(), s.settle); err != nil {
 		return err
 	}

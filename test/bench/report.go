@@ -31,9 +31,13 @@ func row(r result) string {
 	if r.goroutines >= 0 {
 		goroutines = fmt.Sprint(r.goroutines)
 	}
-	return fmt.Sprintf("| %s | %.2f KB | %s | %.3f ms | %.1f µs | %d/%d ms | %.1f µs, %.0f/s | %.1f µs, %.0f/s | %d |\n",
+	idle := "–"
+	if r.full > r.empty {
+		idle = fmt.Sprintf("%.2f KB", perSocket(r)/1024)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.3f ms | %.1f µs | %d/%d ms | %.1f µs, %.0f/s | %.1f µs, %.0f/s | %d |\n",
 		map[string]string{"floor": "bare write loop in Go", "node": "Socket.IO on Node (ws)", "interlink": "Interlink"}[r.name],
-		perSocket(r)/1024, goroutines, float64(r.connect.Microseconds())/1000, r.paced.perDelivery(),
+		idle, goroutines, float64(r.connect.Microseconds())/1000, r.paced.perDelivery(),
 		r.paced.p50.Milliseconds(), r.paced.p99.Milliseconds(),
 		r.one.perDelivery(), r.one.perSecond(), r.ten.perDelivery(), r.ten.perSecond(), r.paced.size)
 }
