@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,6 +15,9 @@ const (
 	forgetQueue = 4096
 	forgetAgain = time.Second
 	forgetCall  = 5 * time.Second
+	// forgetFirst is how long a membership change is held back for presence to forget; after a failure none is, for a while.
+	forgetFirst = 250 * time.Millisecond
+	forgetAway  = 5 * time.Second
 )
 
 // forgetter drops cached permissions of users whose membership changed, also when no gateway has the room or the user:
@@ -21,6 +25,7 @@ const (
 type forgetter struct {
 	client presencev1.PresenceClient // nil: nothing is cached
 	queue  chan *presencev1.DropPermissionsRequest
+	away   atomic.Int64 // until when presence is not waited for, Unix nanoseconds
 	logger *slog.Logger
 }
 
@@ -32,13 +37,26 @@ func newForgetter(conn grpc.ClientConnInterface, logger *slog.Logger) *forgetter
 	return f
 }
 
-// forget queues a drop. It never blocks: with presence away so long that the queue is full, the cache's own time to live has to do.
+// forget drops cached permissions before the record that changes them is delivered: else a gateway that has acted on it
+// could be asked by the user again and admit him by what the cache still says. It blocks for a moment at most: live
+// delivery does not depend on presence. What could not be done at once is tried again by run; with presence away so long
+// that the queue is full, the cache's own time to live has to do.
 func (f *forgetter) forget(room string, users []string) {
 	if f.client == nil {
 		return
 	}
+	req := &presencev1.DropPermissionsRequest{Room: room, Users: users}
+	if time.Now().UnixNano() >= f.away.Load() {
+		ctx, cancel := context.WithTimeout(context.Background(), forgetFirst)
+		_, err := f.client.DropPermissions(ctx, req)
+		cancel()
+		if err == nil {
+			return
+		}
+		f.away.Store(time.Now().Add(forgetAway).UnixNano())
+	}
 	select {
-	case f.queue <- &presencev1.DropPermissionsRequest{Room: room, Users: users}:
+	case f.queue <- req:
 	default:
 		f.logger.Warn("too many membership changes wait for presence, one is left to the cache's time to live")
 	}

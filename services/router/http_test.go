@@ -232,6 +232,43 @@ func (f *fakePresence) DropPermissions(_ context.Context, req *presencev1.DropPe
 	return &presencev1.DropPermissionsResponse{}, nil
 }
 
+func TestThePermissionsAreForgottenBeforeTheChangeIsDelivered(t *testing.T) {
+	c := broker(t)
+	g := newGateway(t, "g1", red)
+	f := &fakePresence{dropped: make(chan *presencev1.DropPermissionsRequest)} // answers when the test takes it
+	server := grpc.NewServer()
+	presencev1.RegisterPresenceServer(server, f)
+	l := listen(t)
+	go server.Serve(l)
+	t.Cleanup(server.Stop)
+	r, _ := start(t, c, func(o *Options) { o.Gateways, o.Presence = []string{g.addr}, dial(t, l.Addr().String()) })
+	attached(t, g, r)
+	controls := func() (n int) {
+		g.with(func() {
+			for _, rec := range g.records[uint32(partitionOf(red))] {
+				if rec.GetControl() != nil {
+					n++
+				}
+			}
+		})
+		return n
+	}
+	post(t, r, "/v1/rooms/conversation:red/evict", `{"users":["u1"]}`)
+	select {
+	case <-f.dropped:
+	case <-time.After(within):
+		t.Fatal("never dropped")
+	}
+	eventually(t, "the change is delivered", func() bool { return controls() == 1 })
+	post(t, r, "/v1/rooms/conversation:red/evict", `{"users":["u2"]}`) // nobody answers: it is delivered all the same
+	eventually(t, "the change is delivered although presence hangs", func() bool { return controls() == 2 })
+	select {
+	case <-f.dropped:
+	case <-time.After(within):
+		t.Fatal("never dropped")
+	}
+}
+
 func TestAChangedMembershipIsForgottenByTheCacheAlsoIfPresenceWasAway(t *testing.T) {
 	c := broker(t)
 	f := &fakePresence{dropped: make(chan *presencev1.DropPermissionsRequest, 8)}

@@ -35,7 +35,7 @@ type Observer interface {
 	Read(result string)
 	// Dead reports a record that could not be read.
 	Dead(reason envelope.Reason)
-	// Control reports a control record, repetitions included.
+	// Control reports a control record before it is appended, repetitions included. It may hold it back for a moment.
 	Control(rec *deliveryv1.Record)
 }
 
