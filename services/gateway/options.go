@@ -80,7 +80,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.AdvertiseAddr = o.GRPCListener.Addr().String()
 	}
 	if o.Authenticator == nil {
-		errs = append(errs, errors.New("Authenticator is missing"))
+		errs = append(errs, errors.New("the Authenticator is missing"))
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

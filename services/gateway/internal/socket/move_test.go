@@ -78,7 +78,7 @@ func TestSocketMoves(t *testing.T) {
 			m.from, m.to = start("a"), start("b")
 			defer m.from.stop()
 			defer m.to.stop()
-			client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return m.from.dial() }}}
+			client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return m.from.dial() }}}
 			defer client.CloseIdleConnections()
 			sid := openPolling(t, client)
 			if connected {

@@ -46,7 +46,7 @@ func startCluster(t *testing.T, n int) []string {
 	}
 	for _, node := range nodes {
 		await(t, "the cluster to form", func(ctx context.Context) bool {
-			ranges, err := node.ClusterSlots(ctx).Result()
+			ranges, err := node.ClusterShards(ctx).Result()
 			info, ierr := node.ClusterInfo(ctx).Result()
 			return err == nil && ierr == nil && len(ranges) == n && len(info) > 16 && info[:16] == "cluster_state:ok"
 		})

@@ -230,7 +230,7 @@ func TestOutboxRetriesOnlyWhatWasRefused(t *testing.T) {
 func TestOutboxTellsWhatIsQueuedWhenItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &routers{away: true}
-		b, c, stop := outbox(t, tell.Options{Emit: r})
+		b, _, stop := outbox(t, tell.Options{Emit: r})
 		b.Event(event("e", "k"))
 		b.Record(record("u", "r"))
 		synctest.Wait()

@@ -195,7 +195,7 @@ func TestWhereItStarts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(zero.Add(900 * time.Second).Sub(time.Now()))
+				time.Sleep(time.Until(zero.Add(900 * time.Second)))
 				b := newBench()
 				b.kafka = tt.kafka
 				if start := b.begin(t, tt.committed); start != tt.ids || b.committed() != tt.from {

@@ -10,8 +10,10 @@ import (
 
 var leases = map[string]func(*testing.T, *bench){
 	"a new lease is forgotten until a full sync": func(t *testing.T, b *bench) {
-		if !b.renew(gw1).Forgotten || !b.renew(gw1).Forgotten {
-			t.Error("a lease whose sockets were never told is not forgotten")
+		for range 2 {
+			if !b.renew(gw1).Forgotten {
+				t.Error("a lease whose sockets were never told is not forgotten")
+			}
 		}
 		if !b.sync(gw1, false, on("u1", "s1")).Forgotten {
 			t.Error("a delta was taken before the full sync")
