@@ -61,6 +61,7 @@ type Gateway struct {
 	peers     peers.Conns
 	trail     trail.Trail
 	changed   chan change
+	metrics   *metrics
 
 	engineEnded chan struct{} // closed when all transports are
 
@@ -87,6 +88,7 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	g.metrics = m
 	presence := store{client: presencev1.NewPresenceClient(orAway(o.Presence))}
 	g.peers.Dial = o.Dial
 	if err := g.newAuthorizer(presence); err != nil {

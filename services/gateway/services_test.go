@@ -114,8 +114,11 @@ func (b *backend) Gateways(context.Context, *presencev1.GatewaysRequest) (*prese
 }
 
 func (b *backend) Sync(_ context.Context, r *presencev1.SyncRequest) (*presencev1.SyncResponse, error) {
-	return &presencev1.SyncResponse{}, b.do(func() {
-		b.records.synced(r.Gateway, r.Full)
+	answer := &presencev1.SyncResponse{}
+	return answer, b.do(func() {
+		if answer.Forgotten = b.records.synced(r.Gateway, r.Full); answer.Forgotten {
+			return
+		}
 		for _, c := range r.Changes {
 			switch c.Kind {
 			case presencev1.Change_ONLINE:

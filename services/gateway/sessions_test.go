@@ -20,6 +20,7 @@ type sessionStore struct {
 	before   map[string]*sessionrecord.Record // what a record was before its last write
 	ttls     map[string]time.Duration
 	known    map[string]bool // gateways whose sockets the store knows
+	leased   map[string]bool // gateways whose lease is there
 	readOnly bool
 	writes   int
 }
@@ -27,20 +28,23 @@ type sessionStore struct {
 func newSessionStore() sessionStore {
 	return sessionStore{
 		run: 1, records: map[string]*sessionrecord.Record{}, before: map[string]*sessionrecord.Record{},
-		ttls: map[string]time.Duration{}, known: map[string]bool{},
+		ttls: map[string]time.Duration{}, known: map[string]bool{}, leased: map[string]bool{},
 	}
 }
 
 func (s *sessionStore) name() string { return fmt.Sprint("run ", s.run) }
 
 func (s *sessionStore) renew(gateway string) (run string, forgotten bool) {
+	s.leased[gateway] = true
 	return s.name(), !s.known[gateway]
 }
 
-func (s *sessionStore) synced(gateway string, full bool) {
-	if full {
+// synced reports whether the gateway's lease is not known.
+func (s *sessionStore) synced(gateway string, full bool) (forgotten bool) {
+	if s.leased[gateway] && full {
 		s.known[gateway] = true
 	}
+	return !s.leased[gateway]
 }
 
 // flush empties the store.
@@ -49,6 +53,7 @@ func (b *backend) flush() {
 	defer b.mu.Unlock()
 	clear(b.records.records)
 	clear(b.records.known)
+	clear(b.records.leased)
 	clear(b.bases)
 }
 
@@ -65,6 +70,7 @@ func (b *backend) failOver() {
 		}
 	}
 	clear(b.records.known)
+	clear(b.records.leased)
 }
 
 // setReadOnly has writes of records fail.

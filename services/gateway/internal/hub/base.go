@@ -99,7 +99,7 @@ func (h *Hub) based(made cursor.Base, err error) {
 	p.cited = made
 	horizon := h.now.Add(-h.options.Window - evictionsSlack).UnixMilli()
 	old := 0
-	for old < len(p.recent) && p.recent[old].MadeMs < horizon {
+	for old+1 < len(p.recent) && p.recent[old+1].MadeMs < horizon { // it was cited until the next was made
 		old++
 	}
 	if n := len(p.recent); n == 0 || p.recent[n-1].ID != made.ID {

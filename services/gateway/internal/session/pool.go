@@ -15,6 +15,7 @@ type pool struct {
 	ctx     context.Context
 	queue   []func(context.Context)
 	running int
+	stopped bool
 	workers sync.WaitGroup
 }
 
@@ -34,7 +35,7 @@ func (p *pool) start(ctx context.Context) {
 func (p *pool) do(work func(context.Context)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx != nil && p.ctx.Err() != nil {
+	if p.stopped || p.ctx != nil && p.ctx.Err() != nil {
 		return
 	}
 	p.queue = append(p.queue, work)
@@ -68,7 +69,13 @@ func (p *pool) work() {
 	}
 }
 
-func (p *pool) wait() { p.workers.Wait() }
+// wait returns when nothing is under way; nothing begins any more.
+func (p *pool) wait() {
+	p.mu.Lock()
+	p.stopped = true
+	p.mu.Unlock()
+	p.workers.Wait()
+}
 
 const (
 	laneCount = 4
