@@ -240,7 +240,7 @@ func TestOutboxTellsWhatIsQueuedWhenItEnds(t *testing.T) {
 			t.Error(got)
 		}
 		r.set(true)
-		b, c, stop = outbox(t, tell.Options{Emit: r})
+		b, c, stop := outbox(t, tell.Options{Emit: r})
 		b.Record(record("u", "never"))
 		stop()
 		if c.droppedOf(tell.Lifecycle) != 1 {
