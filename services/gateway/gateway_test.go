@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,6 +63,7 @@ func (a *tokens) setDoubt(doubt bool) {
 type feed struct {
 	t        *testing.T
 	replay   string     // address of its Replay service
+	epoch    string     // of the topic, empty: e
 	mu       sync.Mutex // guards what follows
 	log      [][]*deliveryv1.Record
 	pipes    []*pipe
@@ -105,7 +107,7 @@ func (f *feed) attach(addr string) {
 	}
 	f.mu.Lock()
 	p := &pipe{feed: f, stream: stream, rooms: map[uint64]bool{}, pos: make([]int64, len(f.log)), seek: make([]uint64, len(f.log))}
-	hello := &deliveryv1.Hello{Router: "feed", ReplayAddr: f.replay, TopicEpoch: "e", Partitions: uint32(len(f.log))}
+	hello := &deliveryv1.Hello{Router: "feed", ReplayAddr: f.replay, TopicEpoch: cmp.Or(f.epoch, "e"), Partitions: uint32(len(f.log))}
 	for i := range f.log {
 		hello.Owned = append(hello.Owned, &deliveryv1.Ownership{Partition: uint32(i), Head: int64(len(f.log[i]))})
 	}
@@ -189,6 +191,30 @@ func (f *feed) publish(partition int, r *deliveryv1.Record) int64 {
 		p.serve(false)
 	}
 	return r.Offset
+}
+
+// revoke tells every gateway that a user's tokens of before a time are void.
+func (f *feed) revoke(user string, beforeMs int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.pipes {
+		if err := p.stream.Send(&deliveryv1.AttachRequest{Kind: &deliveryv1.AttachRequest_Revocations{Revocations: &deliveryv1.Revocations{
+			Revocations: []*deliveryv1.Revocation{{User: user, BeforeMs: beforeMs}},
+		}}}); err != nil {
+			f.t.Error(err)
+		}
+	}
+}
+
+// detach ends all streams.
+func (f *feed) detach() {
+	f.mu.Lock()
+	conns := f.conns
+	f.conns, f.pipes = nil, nil
+	f.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
 }
 
 // push sends an ephemeral record to every gateway.

@@ -157,6 +157,7 @@ func newPostScene(t *testing.T, change func(*Options)) (*scene, *post) {
 	var p *post
 	s := &scene{feed: newFeed(t, 2), tokens: &tokens{}}
 	s.backend = newBackend(t, s.feed)
+	s.feed.replay = s.backend.addr
 	p = newPost(t, s.feed, s.backend)
 	s.host = start(t, func(o *Options) {
 		s.backend.use(o)
@@ -458,7 +459,6 @@ func TestAResumesCursorIsAReceiptForAllThatItCovers(t *testing.T) {
 	s, p := newPostScene(t, nil)
 	p.queue("u", "before")
 	p.consume()
-	s.feed.replay = s.backend.addr
 	c := dial(t, s.host, `{"token":"u"}`)
 	c.mute = true // it proves nothing by itself
 	var accepted struct{ PID string }

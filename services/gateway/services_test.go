@@ -40,6 +40,8 @@ type backend struct {
 	entries  []*emitv1.Entry
 	fetches  int
 	records  sessionStore
+	earliest int64 // of every partition, for Fetch
+	frozen   bool  // Fetch says nothing
 }
 
 var errAway = status.Error(codes.Unavailable, "away")
@@ -90,6 +92,13 @@ func (b *backend) setAway(away bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.away = away
+}
+
+// setFrozen has no replay answered.
+func (b *backend) setFrozen(frozen bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.frozen = frozen
 }
 
 func (b *backend) Renew(_ context.Context, r *presencev1.RenewRequest) (*presencev1.RenewResponse, error) {
@@ -195,8 +204,15 @@ func (b *backend) Publish(_ context.Context, r *emitv1.PublishRequest) (*emitv1.
 }
 
 func (b *backend) Fetch(r *replayv1.FetchRequest, stream grpc.ServerStreamingServer[replayv1.FetchResponse]) error {
-	if err := b.do(func() { b.fetches++ }); err != nil {
+	frozen, earliest := false, int64(0)
+	if err := b.do(func() { b.fetches++; frozen, earliest = b.frozen, b.earliest }); err != nil {
 		return err
+	}
+	switch {
+	case frozen:
+		return status.Error(codes.Unavailable, "frozen")
+	case r.From < earliest:
+		return status.Error(codes.OutOfRange, "expired")
 	}
 	b.feed.mu.Lock()
 	answer := &replayv1.FetchResponse{Complete: true}

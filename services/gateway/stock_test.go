@@ -44,7 +44,7 @@ func (s *stock) dial(h *host) {
 			auth += `,"offset":` + s.offset
 		}
 	}
-	s.client = dial(s.t, h, auth+"}")
+	s.client, s.ready = dial(s.t, h, auth+"}"), ready{}
 }
 
 // accept takes the answer to CONNECT.
@@ -214,4 +214,13 @@ func (p *pair) control(partition int, c *deliveryv1.Control) {
 		rooms = append(rooms, "user:"+user)
 	}
 	p.feed.publish(partition, &deliveryv1.Record{Id: "c", Control: c, Rooms: rooms})
+}
+
+// newSigner reads cursors; each goroutine has one of its own.
+func newSigner(t *testing.T) *cursor.Signer {
+	s, err := cursor.NewSigner([][]byte{[]byte("key")})
+	if err != nil {
+		t.Error(err)
+	}
+	return s
 }

@@ -41,24 +41,3 @@ func (c *Controls) member(control *deliveryv1.Control, user string) {
 		c.Added = append(c.Added, control.Room)
 	}
 }
-
-// Refuse says that the user is not admitted to a room any more: from its first removal on, nothing of it is shown,
-// whether he was added again or not.
-func (r *Replay) Refuse(room string) {
-	if r.refused == nil {
-		r.refused = make(map[string]bool)
-	}
-	r.refused[room] = true
-}
-
-// Hidden lists the rooms that the log hides at the end of the replay: the socket must not be in them.
-func (r *Replay) Hidden() []string {
-	var out []string
-	for room, visible := range r.visible {
-		if !visible {
-			out = append(out, room)
-		}
-	}
-	slices.Sort(out)
-	return out
-}

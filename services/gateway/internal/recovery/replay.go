@@ -12,7 +12,6 @@ type Replay struct {
 	user    string
 	socket  string
 	visible map[string]bool // rooms of the socket; false while a removal in the log hides them
-	refused map[string]bool // to which being added again does not admit
 	at      Vector
 	cursor  Vector
 	parts   [][]*deliveryv1.Record // by partition, in offset order
@@ -79,7 +78,7 @@ func (r *Replay) control(c *deliveryv1.Control) {
 	if slices.Contains(c.Remove, r.user) {
 		r.visible[c.Room] = false
 	}
-	if slices.Contains(c.Add, r.user) && !r.refused[c.Room] {
+	if slices.Contains(c.Add, r.user) {
 		r.visible[c.Room] = true
 	}
 }

@@ -51,35 +51,43 @@ func (a *attempt) replay(ctx context.Context, p auth.Principal, r *resuming) ([]
 	if err := a.reserve(ctx, r, parts); err != nil {
 		return nil, err
 	}
-	events := recovery.NewReplay(r.since, r.out.At, names, p.User, r.record.Socket, parts)
-	for _, name := range a.refused(ctx, p, controls.Removed) {
-		events.Refuse(name)
+	hidden := a.hidden(ctx, p, controls)
+	for _, name := range hidden { // also if it was taken out while it was lost already: nobody has told the client
+		if !slices.Contains(r.lost, room.Room(name)) {
+			r.lost = append(r.lost, room.Room(name))
+		}
 	}
-	frames := h.options.Hub.Replay(events, r.out)
-	for _, name := range events.Hidden() {
-		r.lost = append(r.lost, room.Room(name))
-	}
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(hidden, name) })
+	frames := h.options.Hub.Replay(recovery.NewReplay(r.since, r.out.At, names, p.User, r.record.Socket, parts), r.out)
 	for _, name := range controls.Added {
-		if !slices.Contains(names, name) {
+		if !slices.Contains(names, name) && !slices.Contains(r.lost, room.Room(name)) {
 			r.invited = append(r.invited, room.Room(name))
 		}
 	}
 	return frames, nil
 }
 
-// refused asks about rooms that the log says the user was removed from, and returns those that he is not known to be
-// admitted to again. What this gateway remembers of them may be from before.
-func (a *attempt) refused(ctx context.Context, p auth.Principal, removed []string) []string {
-	if len(removed) == 0 {
-		return nil
+// hidden returns the rooms of which nothing is shown: those that the log says the user was removed from last, and those
+// that he was added to again, but is not known to be admitted to now. What this gateway remembers of them may be from
+// before.
+func (a *attempt) hidden(ctx context.Context, p auth.Principal, c recovery.Controls) []string {
+	var hidden []string
+	var added []room.Room
+	for _, name := range c.Removed {
+		a.session.handler.options.Authorizer.Remove(room.Room(name), []string{p.User})
+		if slices.Contains(c.Added, name) {
+			added = append(added, room.Room(name))
+		} else {
+			hidden = append(hidden, name)
+		}
 	}
-	rooms := make([]room.Room, len(removed))
-	for i, name := range removed {
-		rooms[i] = room.Room(name)
-		a.session.handler.options.Authorizer.Remove(rooms[i], []string{p.User})
+	sets := a.again(ctx, p, added)
+	for _, name := range added {
+		if !sets[name].Has(permission.Join) {
+			hidden = append(hidden, string(name))
+		}
 	}
-	sets := a.again(ctx, p, rooms)
-	return slices.DeleteFunc(slices.Clone(removed), func(name string) bool { return sets[room.Room(name)].Has(permission.Join) })
+	return hidden
 }
 
 // reserve takes the memory of a replay out of what all have.

@@ -236,6 +236,9 @@ func (st *session) sinceJoined(s *since, out hub.Outcome) {
 
 // sinceEnd acks, lets live events follow, and begins with the next.
 func (st *session) sinceEnd(s *since, outcomes []joined, cursor []byte) {
+	if st.state != connected { // its end has let go of everything
+		return
+	}
 	st.handler.feeding.Add(-s.bytes)
 	st.rare.sinces = st.rare.sinces[1:]
 	if cursor != nil {
