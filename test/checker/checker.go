@@ -10,8 +10,8 @@
 // A leave, or a connection that ends without recovery, ends what the client may expect: up to the last record of each
 // partition that it handled, nothing may be missing; what came behind may have been on its way. Connections that began
 // anew are listed with the reason that the client was told, so that a test can say which of them its fault permits. A
-// join whose ack was lost with the connection may have happened: after a recovery that room's records may come, and are
-// owed from the next ack.
+// join may have happened before its ack, which may be lost with the connection: that room's records may come from the
+// asking on, and are owed from the ack.
 //
 // The package is pure: no clock, no network.
 package checker
@@ -44,6 +44,10 @@ const (
 	Asked                    // Room: the client asks to join it
 	Told                     // session:ready: Recovered and Reason are what the server says of this connection
 )
+
+func (k Kind) String() string {
+	return [...]string{"connected", "joined", "left", "handled", "disconnected", "asked", "told"}[k]
+}
 
 // Observation is one thing that a client saw. A client's observations are in the order in which it saw them.
 type Observation struct {

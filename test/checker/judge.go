@@ -19,8 +19,7 @@ type judge struct {
 	connected bool
 	recovered bool              // what CONNECT said of this connection
 	untold    *Beginning        // this connection, until session:ready says why it began anew
-	asked     map[string]bool   // rooms whose join has not been acked on this connection
-	possible  map[string]bool   // rooms of this life that may have been joined without an ack
+	asked     map[string]bool   // rooms of this life whose join has not been acked, and may have happened
 	rooms     map[string][]span // of this life
 	handled   map[string]bool   // of this life
 	last      map[int]int64     // per partition, the latest offset handled in this life
@@ -52,7 +51,7 @@ func (j *judge) run(observations []Observation) {
 
 func (j *judge) begin() {
 	j.rooms, j.handled, j.last = map[string][]span{}, map[string]bool{}, map[int]int64{}
-	j.asked, j.possible = map[string]bool{}, map[string]bool{}
+	j.asked = map[string]bool{}
 }
 
 func (j *judge) connect(o Observation) {
@@ -63,8 +62,6 @@ func (j *judge) connect(o Observation) {
 		j.connected = true
 	case o.Recovered:
 		j.report.Recovered++
-		maps.Copy(j.possible, j.asked)
-		clear(j.asked)
 	default:
 		j.report.Unrecovered++
 		j.untold = &Beginning{Client: j.client, Time: o.Time}
@@ -131,11 +128,11 @@ func (j *judge) handle(id string) {
 	}
 }
 
-// everIn tells whether the client has been in one of the rooms in this life. Interlink delivers nothing of a room before
-// the ack of its join, except to the rooms of the connect, whose joins a recorder writes down first.
+// everIn tells whether the client has been in one of the rooms in this life, or has asked to be: what follows a join may
+// overtake its ack.
 func (j *judge) everIn(rooms []string) bool {
 	for _, room := range rooms {
-		if len(j.rooms[room]) > 0 || j.possible[room] {
+		if len(j.rooms[room]) > 0 || j.asked[room] {
 			return true
 		}
 	}

@@ -33,7 +33,7 @@ var faults = []Fault{
 	{Name: "one-way cut, clients", Holds: 8 * time.Second, Touches: edge, Begin: cutEdge, Permits: []string{window}},
 	{Name: "one-way cut, routers", Holds: 8 * time.Second, Touches: inner, Begin: cutInner, Permits: []string{window}},
 	{Name: "Redis killed", Holds: 6 * time.Second, Touches: redis, Begin: killRedis, Permits: []string{storeUnavailable, noSession, noBase}},
-	{Name: "FLUSHALL", Touches: redis, Begin: flushAll, Permits: []string{noSession, noBase}},
+	{Name: "FLUSHALL", Holds: 5 * time.Second, Touches: redis, Begin: flushAll, Permits: []string{noSession, noBase}},
 	{Name: "partition leader killed", Holds: 8 * time.Second, Touches: broker, Begin: killBroker},
 	{Name: "five rebalances", Holds: time.Second, Touches: router, Begin: rebalance},
 	{Name: "all reconnect at once", Touches: nothing, Begin: resetAll},

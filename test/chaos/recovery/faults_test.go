@@ -106,6 +106,7 @@ func (s *suite) phase(name string, permits []string, during func(context.Context
 func (s *suite) judgeRow(row Row, report checker.Report) {
 	if !row.OK() {
 		s.t.Errorf("%s: not as guaranteed: %v", row.Name, report)
+		s.dump(row, report)
 	}
 	for i, b := range row.Forbidden {
 		if i == 5 {
@@ -116,6 +117,31 @@ func (s *suite) judgeRow(row Row, report checker.Report) {
 	}
 	if row.Recovered == 0 {
 		s.t.Errorf("%s: nobody was recovered: it proves nothing", row.Name)
+	}
+}
+
+// dump keeps what the clients saw to whom something happened that must not happen, beside the logs.
+func (s *suite) dump(row Row, report checker.Report) {
+	wrong := map[string]bool{}
+	for _, list := range [][]checker.Fault{report.Lost, report.Doubled, report.Disordered, report.Foreign, report.Unknown, report.Lies} {
+		for _, f := range list {
+			wrong[f.Client] = true
+		}
+	}
+	for _, b := range row.Forbidden {
+		wrong[b.Client] = true
+	}
+	for _, c := range s.run.Histories() {
+		if !wrong[c.Name] {
+			continue
+		}
+		var text strings.Builder
+		for _, o := range c.Observations {
+			fmt.Fprintf(&text, "%s %-12v %s%s%s %v\n", time.UnixMilli(o.Time).UTC().Format("15:04:05.000"), o.Kind, o.Room, o.ID, o.Reason, o.Recovered)
+		}
+		if err := os.WriteFile(filepath.Join(s.stage.Artifacts, c.Name+".history"), []byte(text.String()), 0o644); err != nil {
+			s.t.Error(err)
+		}
 	}
 }
 
