@@ -15,7 +15,7 @@ func report(table []result, s settings) string {
 	fmt.Fprintf(&b, "# The gateway, beside Node and a bare write loop\n\n")
 	fmt.Fprintf(&b, "`make bench` on %s, %s. %s, Linux %s, %s, Node %s.\n", machine("model name"), time.Now().UTC().Format(time.DateOnly),
 		output("nproc", "--all")+" cores", output("uname", "-r"), runtime.Version(), output("node", "--version"))
-	fmt.Fprintf(&b, "Server on one core, clients on another, loopback. Idle: %d authenticated sockets, each in three rooms and its user's own. "+
+	fmt.Fprintf(&b, "Server on one core, clients on another, loopback. Idle: %d authenticated sockets, each in three rooms: its user's own, one of a hundred, one of everybody. "+
 		"Deliveries: a room of %d, %d s each.\n\n", s.idle, s.members, int(s.during.Seconds()))
 	b.WriteString("| | idle RSS per socket | goroutines | CPU per connect | CPU per delivery at 50,000/s | p50/p99 there | saturated, one on its way | ten on their way | bytes per event |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")

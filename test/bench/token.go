@@ -17,9 +17,9 @@ import (
 // benchRoom is the room that messages go to.
 const benchRoom = "conversation:bench"
 
-// idleRooms are the rooms of a socket at rest, beside its user's own: one of everybody, one of a hundred, one of two.
+// idleRooms are the rooms that a socket at rest joins: one of everybody, one of a hundred. Its user's own is the third.
 func idleRooms(i int) []string {
-	return []string{benchRoom, fmt.Sprintf("conversation:class-%d", i/100), fmt.Sprintf("conversation:pair-%d", i/2)}
+	return []string{benchRoom, fmt.Sprintf("conversation:class-%d", i/100)}
 }
 
 // sealer makes session tokens as NextAuth 4 does: JWE (RFC 7516), alg dir, enc A256GCM, the key by HKDF of the secret.
