@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
+	"github.com/edumatrix/interlink/services/gateway/internal/authorize"
 	"github.com/edumatrix/interlink/services/gateway/internal/cursor"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
@@ -132,14 +133,19 @@ func (s store) End(ctx context.Context, id string, life sessionrecord.Life, vers
 }
 
 // Get implements authorize.Cache.
-func (s store) Get(ctx context.Context, user string, rooms []room.Room) (map[room.Room]permission.Set, error) {
+func (s store) Get(ctx context.Context, user string, rooms []room.Room) (authorize.Cached, error) {
 	answer, err := s.client.GetPermissions(ctx, &presencev1.GetPermissionsRequest{User: user, Rooms: names(rooms)})
 	if err != nil {
-		return nil, err
+		return authorize.Cached{}, err
 	}
-	out := make(map[room.Room]permission.Set, len(answer.Permissions))
+	out := authorize.Cached{
+		Sets: make(map[room.Room]permission.Set, len(answer.Permissions)), Removed: make(map[room.Room]time.Time, len(answer.RemovedMs)),
+	}
 	for name, set := range answer.Permissions {
-		out[room.Room(name)] = permission.Set(set)
+		out.Sets[room.Room(name)] = permission.Set(set)
+	}
+	for name, ms := range answer.RemovedMs {
+		out.Removed[room.Room(name)] = time.UnixMilli(ms)
 	}
 	return out, nil
 }

@@ -2,10 +2,10 @@ package router
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
+	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 	"github.com/edumatrix/interlink/services/router/internal/attach"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
 	"github.com/edumatrix/interlink/services/router/internal/history"
@@ -59,7 +59,9 @@ func (o observer) Control(rec *deliveryv1.Record) {
 			now.revoked.Append(c.GetUser(), c.GetBeforeMs())
 		}
 	case deliveryv1.Control_MEMBERSHIP_CHANGED:
-		o.r.forget.forget(c.GetRoom(), slices.Concat(c.GetAdd(), c.GetRemove()))
+		o.r.forget.forget(&presencev1.DropPermissionsRequest{
+			Room: c.GetRoom(), Users: c.GetAdd(), Removed: c.GetRemove(), RemovedMs: rec.GetTimeMs(),
+		})
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 )
 
 // forgetter drops cached permissions of users whose membership changed, also when no gateway has the room or the user:
-// a member who was removed while away must not be let in by what the cache remembers.
+// a member who was removed while away must not be let in by what the cache remembers. It has the cache keep who was
+// removed, so that every gateway knows that grants in older tokens are void.
 type forgetter struct {
 	client presencev1.PresenceClient // nil: nothing is cached
 	queue  chan *presencev1.DropPermissionsRequest
@@ -41,11 +42,10 @@ func newForgetter(conn grpc.ClientConnInterface, logger *slog.Logger) *forgetter
 // could be asked by the user again and admit him by what the cache still says. It blocks for a moment at most: live
 // delivery does not depend on presence. What could not be done at once is tried again by run; with presence away so long
 // that the queue is full, the cache's own time to live has to do.
-func (f *forgetter) forget(room string, users []string) {
+func (f *forgetter) forget(req *presencev1.DropPermissionsRequest) {
 	if f.client == nil {
 		return
 	}
-	req := &presencev1.DropPermissionsRequest{Room: room, Users: users}
 	if time.Now().UnixNano() >= f.away.Load() {
 		ctx, cancel := context.WithTimeout(context.Background(), forgetFirst)
 		_, err := f.client.DropPermissions(ctx, req)

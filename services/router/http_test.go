@@ -288,7 +288,8 @@ func TestAChangedMembershipIsForgottenByTheCacheAlsoIfPresenceWasAway(t *testing
 	post(t, r, "/v1/rooms/conversation:red/evict", `{"users":["u1"]}`)
 	select {
 	case req := <-f.dropped:
-		if req.GetRoom() != string(red) || !slices.Equal(req.GetUsers(), []string{"u1"}) {
+		if req.GetRoom() != string(red) || !slices.Equal(req.GetRemoved(), []string{"u1"}) || len(req.GetUsers()) > 0 ||
+			time.Since(time.UnixMilli(req.GetRemovedMs())).Abs() > time.Minute {
 			t.Errorf("%v", req)
 		}
 	case <-time.After(within):

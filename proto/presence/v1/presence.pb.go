@@ -1314,7 +1314,8 @@ func (x *GetPermissionsRequest) GetRooms() []string {
 
 type GetPermissionsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Permissions   map[string]uint32      `protobuf:"bytes,1,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // bit sets; 0 is a cached refusal
+	Permissions   map[string]uint32      `protobuf:"bytes,1,rep,name=permissions,proto3" json:"permissions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`              // bit sets; 0 is a cached refusal
+	RemovedMs     map[string]int64       `protobuf:"bytes,2,rep,name=removed_ms,json=removedMs,proto3" json:"removed_ms,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // when the user was removed from a room, if no answer has admitted him since
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1352,6 +1353,13 @@ func (*GetPermissionsResponse) Descriptor() ([]byte, []int) {
 func (x *GetPermissionsResponse) GetPermissions() map[string]uint32 {
 	if x != nil {
 		return x.Permissions
+	}
+	return nil
+}
+
+func (x *GetPermissionsResponse) GetRemovedMs() map[string]int64 {
+	if x != nil {
+		return x.RemovedMs
 	}
 	return nil
 }
@@ -1464,6 +1472,8 @@ type DropPermissionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
 	Users         []string               `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	Removed       []string               `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`                       // who was removed from the room: kept for 30 days, since grants in older tokens are void
+	RemovedMs     int64                  `protobuf:"varint,4,opt,name=removed_ms,json=removedMs,proto3" json:"removed_ms,omitempty"` // when; 0 means now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1510,6 +1520,20 @@ func (x *DropPermissionsRequest) GetUsers() []string {
 		return x.Users
 	}
 	return nil
+}
+
+func (x *DropPermissionsRequest) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *DropPermissionsRequest) GetRemovedMs() int64 {
+	if x != nil {
+		return x.RemovedMs
+	}
+	return 0
 }
 
 type DropPermissionsResponse struct {
@@ -3185,21 +3209,29 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\x06vector\x18\x01 \x01(\fR\x06vector\"A\n" +
 	"\x15GetPermissionsRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
-	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"\xba\x01\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"\xd5\x02\n" +
 	"\x16GetPermissionsResponse\x12`\n" +
-	"\vpermissions\x18\x01 \x03(\v2>.interlink.presence.v1.GetPermissionsResponse.PermissionsEntryR\vpermissions\x1a>\n" +
+	"\vpermissions\x18\x01 \x03(\v2>.interlink.presence.v1.GetPermissionsResponse.PermissionsEntryR\vpermissions\x12[\n" +
+	"\n" +
+	"removed_ms\x18\x02 \x03(\v2<.interlink.presence.v1.GetPermissionsResponse.RemovedMsEntryR\tremovedMs\x1a>\n" +
 	"\x10PermissionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"w\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\x1a<\n" +
+	"\x0eRemovedMsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"w\n" +
 	"\x14PutPermissionRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12 \n" +
 	"\vpermissions\x18\x03 \x01(\rR\vpermissions\x12\x15\n" +
 	"\x06ttl_ms\x18\x04 \x01(\x03R\x05ttlMs\"\x17\n" +
-	"\x15PutPermissionResponse\"B\n" +
+	"\x15PutPermissionResponse\"{\n" +
 	"\x16DropPermissionsRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
-	"\x05users\x18\x02 \x03(\tR\x05users\"\x19\n" +
+	"\x05users\x18\x02 \x03(\tR\x05users\x12\x18\n" +
+	"\aremoved\x18\x03 \x03(\tR\aremoved\x12\x1d\n" +
+	"\n" +
+	"removed_ms\x18\x04 \x01(\x03R\tremovedMs\"\x19\n" +
 	"\x17DropPermissionsResponse\"\x81\x02\n" +
 	"\rSessionRecord\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x16\n" +
@@ -3374,7 +3406,7 @@ func file_presence_v1_presence_proto_rawDescGZIP() []byte {
 }
 
 var file_presence_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_presence_v1_presence_proto_goTypes = []any{
 	(SessionOutcome)(0),             // 0: interlink.presence.v1.SessionOutcome
 	(Change_Kind)(0),                // 1: interlink.presence.v1.Change.Kind
@@ -3433,7 +3465,8 @@ var file_presence_v1_presence_proto_goTypes = []any{
 	(*Look)(nil),                    // 54: interlink.presence.v1.Look
 	nil,                             // 55: interlink.presence.v1.QueryResponse.UsersEntry
 	nil,                             // 56: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	nil,                             // 57: interlink.presence.v1.OpenInboxRequest.StartEntry
+	nil,                             // 57: interlink.presence.v1.GetPermissionsResponse.RemovedMsEntry
+	nil,                             // 58: interlink.presence.v1.OpenInboxRequest.StartEntry
 }
 var file_presence_v1_presence_proto_depIdxs = []int32{
 	9,  // 0: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
@@ -3441,69 +3474,70 @@ var file_presence_v1_presence_proto_depIdxs = []int32{
 	1,  // 2: interlink.presence.v1.Change.kind:type_name -> interlink.presence.v1.Change.Kind
 	55, // 3: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
 	56, // 4: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	30, // 5: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
-	0,  // 6: interlink.presence.v1.PutSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
-	30, // 7: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
-	30, // 8: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
-	0,  // 9: interlink.presence.v1.TakeSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
-	39, // 10: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
-	42, // 11: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
-	57, // 12: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
-	45, // 13: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
-	39, // 14: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
-	45, // 15: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
-	54, // 16: interlink.presence.v1.LookInboxResponse.looks:type_name -> interlink.presence.v1.Look
-	2,  // 17: interlink.presence.v1.Look.state:type_name -> interlink.presence.v1.Look.State
-	17, // 18: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
-	3,  // 19: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
-	5,  // 20: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
-	7,  // 21: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
-	10, // 22: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
-	13, // 23: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
-	15, // 24: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
-	18, // 25: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
-	20, // 26: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
-	22, // 27: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
-	24, // 28: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
-	26, // 29: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
-	28, // 30: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
-	31, // 31: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
-	33, // 32: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
-	35, // 33: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
-	37, // 34: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
-	40, // 35: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
-	43, // 36: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
-	46, // 37: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
-	48, // 38: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
-	50, // 39: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
-	52, // 40: interlink.presence.v1.Presence.LookInbox:input_type -> interlink.presence.v1.LookInboxRequest
-	4,  // 41: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
-	6,  // 42: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
-	8,  // 43: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
-	12, // 44: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
-	14, // 45: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
-	16, // 46: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
-	19, // 47: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
-	21, // 48: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
-	23, // 49: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
-	25, // 50: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
-	27, // 51: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
-	29, // 52: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
-	32, // 53: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
-	34, // 54: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
-	36, // 55: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
-	38, // 56: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
-	41, // 57: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
-	44, // 58: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
-	47, // 59: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
-	49, // 60: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
-	51, // 61: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
-	53, // 62: interlink.presence.v1.Presence.LookInbox:output_type -> interlink.presence.v1.LookInboxResponse
-	41, // [41:63] is the sub-list for method output_type
-	19, // [19:41] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	57, // 5: interlink.presence.v1.GetPermissionsResponse.removed_ms:type_name -> interlink.presence.v1.GetPermissionsResponse.RemovedMsEntry
+	30, // 6: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	0,  // 7: interlink.presence.v1.PutSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
+	30, // 8: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
+	30, // 9: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	0,  // 10: interlink.presence.v1.TakeSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
+	39, // 11: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
+	42, // 12: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
+	58, // 13: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
+	45, // 14: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
+	39, // 15: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
+	45, // 16: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
+	54, // 17: interlink.presence.v1.LookInboxResponse.looks:type_name -> interlink.presence.v1.Look
+	2,  // 18: interlink.presence.v1.Look.state:type_name -> interlink.presence.v1.Look.State
+	17, // 19: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
+	3,  // 20: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
+	5,  // 21: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
+	7,  // 22: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
+	10, // 23: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
+	13, // 24: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
+	15, // 25: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
+	18, // 26: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
+	20, // 27: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
+	22, // 28: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
+	24, // 29: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
+	26, // 30: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
+	28, // 31: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
+	31, // 32: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
+	33, // 33: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
+	35, // 34: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
+	37, // 35: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
+	40, // 36: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
+	43, // 37: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
+	46, // 38: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
+	48, // 39: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
+	50, // 40: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
+	52, // 41: interlink.presence.v1.Presence.LookInbox:input_type -> interlink.presence.v1.LookInboxRequest
+	4,  // 42: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
+	6,  // 43: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
+	8,  // 44: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
+	12, // 45: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
+	14, // 46: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
+	16, // 47: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
+	19, // 48: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
+	21, // 49: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
+	23, // 50: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
+	25, // 51: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
+	27, // 52: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
+	29, // 53: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
+	32, // 54: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
+	34, // 55: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
+	36, // 56: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
+	38, // 57: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
+	41, // 58: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
+	44, // 59: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
+	47, // 60: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
+	49, // 61: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
+	51, // 62: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
+	53, // 63: interlink.presence.v1.Presence.LookInbox:output_type -> interlink.presence.v1.LookInboxResponse
+	42, // [42:64] is the sub-list for method output_type
+	20, // [20:42] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_presence_v1_presence_proto_init() }
@@ -3517,7 +3551,7 @@ func file_presence_v1_presence_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_presence_v1_presence_proto_rawDesc), len(file_presence_v1_presence_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,10 +20,16 @@ import (
 // Cache is the cache that all gateways share. A failing cache is as good as an empty one. Safe for use by many
 // goroutines; each call is given CacheTimeout.
 type Cache interface {
-	// Get returns what is known of a user; rooms of which nothing is known are absent, a refusal is permission.None.
-	Get(ctx context.Context, user string, rooms []room.Room) (map[room.Room]permission.Set, error)
+	// Get returns what is known of a user; rooms of which nothing is known are absent.
+	Get(ctx context.Context, user string, rooms []room.Room) (Cached, error)
 	Put(ctx context.Context, user string, r room.Room, set permission.Set, ttl time.Duration) error
 	Drop(ctx context.Context, r room.Room, users []string) error
+}
+
+// Cached is what the shared cache knows of a user.
+type Cached struct {
+	Sets    map[room.Room]permission.Set // answers; a refusal is permission.None
+	Removed map[room.Room]time.Time      // when he was removed, if no answer has admitted him since
 }
 
 // Options of New. The zero value refuses every room but the user's own.
@@ -169,14 +175,7 @@ func (e *DoubtError) Unwrap() error { return e.Err }
 // passed room.Parse.
 func (a *Authorizer) Permissions(ctx context.Context, p auth.Principal, rooms []room.Room) (map[room.Room]permission.Set, error) {
 	out := make(map[room.Room]permission.Set, len(rooms))
-	var open []room.Room
-	for _, r := range rooms {
-		if set, ok := a.decide(p, r); ok {
-			out[r] = set
-		} else {
-			open = append(open, r)
-		}
-	}
+	open := a.decideAll(ctx, p, rooms, out)
 	doubt := DoubtError{Err: errForgotten}
 	for range maxRounds {
 		if len(open) == 0 {
@@ -193,31 +192,94 @@ func (a *Authorizer) Permissions(ctx context.Context, p auth.Principal, rooms []
 // errForgotten is what remains if the memberships of a room change faster than they can be asked for.
 var errForgotten = errors.New("the room's members changed again and again")
 
+// decideAll takes the steps that need no question for all rooms, and returns those that remain. It blocks for at most
+// CacheTimeout, and only if there are rooms that a grant would open.
+func (a *Authorizer) decideAll(ctx context.Context, p auth.Principal, rooms []room.Room, out map[room.Room]permission.Set) (open []room.Room) {
+	var granted []room.Room
+	for _, r := range rooms {
+		set, by := a.decide(p, r)
+		switch by {
+		case byRule:
+			out[r] = set
+		case byGrant:
+			granted = append(granted, r)
+		case byNobody:
+			open = append(open, r)
+		}
+	}
+	a.learnRemovals(ctx, p, granted)
+	for _, r := range granted {
+		switch {
+		case !a.wasRemoved(p, r):
+			out[r] = p.Grants[r]
+		case a.askerOf(r) == nil:
+			out[r] = permission.None
+		default:
+			open = append(open, r)
+		}
+	}
+	return open
+}
+
+// decider is who decides about a room without a question.
+type decider uint8
+
+const (
+	byNobody decider = iota
+	byRule
+	byGrant // of the token, unless the user was removed after it was issued
+)
+
 // decide takes the steps that need no question.
-func (a *Authorizer) decide(p auth.Principal, r room.Room) (set permission.Set, ok bool) {
+func (a *Authorizer) decide(p auth.Principal, r room.Room) (permission.Set, decider) {
 	if owner, ok := r.User(); ok {
 		if owner == p.User && p.User != "" {
-			return permission.All, true
+			return permission.All, byRule
 		}
-		return permission.None, true
+		return permission.None, byRule
 	}
 	if reserved(r) || p.User == "" {
-		return permission.None, true
+		return permission.None, byRule
 	}
 	if a.opts.AllowAll {
-		return permission.All, true
+		return permission.All, byRule
 	}
-	if set, ok := p.Grants[r]; ok && !a.wasRemoved(p, r) {
-		return set, true
+	if set, ok := p.Grants[r]; ok {
+		return set, byGrant
 	}
 	if a.askerOf(r) == nil {
-		return permission.None, true
+		return permission.None, byRule
 	}
-	return permission.None, false
+	return permission.None, byNobody
 }
 
 // reserved reports whether clients can't be in a room of this type by asking for it.
 func reserved(r room.Room) bool { return r.Type() == "presence" }
+
+// learnRemovals asks the shared cache for removals of which this gateway was not told, and remembers them. Those that it
+// knows need no asking; with the cache away there are none.
+func (a *Authorizer) learnRemovals(ctx context.Context, p auth.Principal, granted []room.Room) {
+	var ask []room.Room
+	for _, r := range granted {
+		if !a.wasRemoved(p, r) {
+			ask = append(ask, r)
+		}
+	}
+	for r, at := range a.askShared(ctx, p.User, ask).Removed {
+		a.noteRemoved(r, p.User, at)
+	}
+}
+
+// noteRemoved remembers a removal; the latest counts.
+func (a *Authorizer) noteRemoved(r room.Room, user string, at time.Time) {
+	now, k := time.Now(), key{user, r}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if before, ok := a.removed.Get(k, now); ok && !at.After(before) {
+		return
+	}
+	a.removed.Put(k, at, now.Add(removedTTL))
+}
 
 func (a *Authorizer) wasRemoved(p auth.Principal, r room.Room) bool {
 	a.mu.Lock()
@@ -266,14 +328,13 @@ func (a *Authorizer) Forget(r room.Room, users []string) {
 }
 
 // Remove is Forget for users who were removed from the room: grants in tokens issued until now admit them no longer.
-// This gateway remembers it for 30 days and 50,000 removals; it is told of those in rooms that it has.
+// This gateway remembers it for 30 days and 50,000 removals. It is told of those in rooms that it has; the shared cache
+// knows all of them, from the router.
 func (a *Authorizer) Remove(r room.Room, users []string) {
 	a.Forget(r, users)
 	now := time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for _, user := range users {
-		a.removed.Put(key{user, r}, now, now.Add(removedTTL))
+		a.noteRemoved(r, user, now)
 	}
 }
 

@@ -140,6 +140,49 @@ func TestARemovedUsersGrantsEnd(t *testing.T) {
 	})
 }
 
+func TestARemovalOfWhichThisGatewayWasNotToldEndsGrants(t *testing.T) {
+	for name, tc := range map[string]struct {
+		issued    time.Duration // of the token, after the removal
+		away      bool
+		nobody    bool // is there to be asked
+		authority int
+		want      permission.Set
+	}{
+		"the authorizer is asked, and refuses":            {issued: -time.Minute, authority: 403},
+		"the authorizer is asked, and admits":             {issued: -time.Minute, authority: 200, want: permission.Join | permission.Type},
+		"with nobody to ask it is a refusal":              {issued: -time.Minute, nobody: true},
+		"a token of the same moment is not newer":         {issued: 0, authority: 403},
+		"a token issued since is good":                    {issued: time.Second, authority: 403, want: permission.All},
+		"with the cache away the grant counts":            {issued: -time.Minute, away: true, authority: 403, want: permission.All},
+		"with the cache away and nobody to ask it counts": {issued: -time.Minute, away: true, nobody: true, want: permission.All},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(always(tc.authority, joinAndType))
+			c := newCache()
+			removed := time.Unix(5000, 0)
+			c.removed[key{"ana", "conversation:1"}] = removed
+			if tc.away {
+				c.err = errors.New("away")
+			}
+			o := Options{Cache: c}
+			if tc.nobody {
+				o.Templates = map[string]Template{}
+			}
+			a := s.with(t, o)
+			p := ana
+			p.IssuedAt = removed.Add(tc.issued)
+			p.Grants = map[room.Room]permission.Set{"conversation:1": permission.All, "conversation:2": permission.All}
+			if got := a.Known(t.Context(), p, []room.Room{"conversation:1"}); tc.want == permission.All && got["conversation:1"] != permission.All {
+				t.Errorf("Known says %v", got)
+			} else if tc.want != permission.All && got["conversation:1"] != permission.None {
+				t.Errorf("Known says %v", got)
+			}
+			wantPermission(t, a, p, "conversation:1", tc.want)
+			wantPermission(t, a, p, "conversation:2", permission.All)
+		})
+	}
+}
+
 func TestRooms(t *testing.T) {
 	s := newServer(func(_ context.Context, q question) (int, string, error) {
 		if !q.List || q.Room != "" || q.User != "ana" {

@@ -4,7 +4,8 @@
 //
 //  1. `user:{id}` is its owner's, and nobody else's, whatever a token or an authorizer says;
 //     `presence:{user}` is joined by the gateway itself, never by a client.
-//  2. Grants in the token, unless the user was removed from the room after it was issued (Remove).
+//  2. Grants in the token, unless the user was removed from the room after it was issued: this gateway was told (Remove),
+//     or the shared cache knows. With the cache away the grant counts.
 //  3. What is remembered: here for a short time, then in the shared cache.
 //  4. The room's asker: Next.js is asked, by the authorizer URL or by a template for the room's type.
 //  5. Nobody to ask: no.

@@ -121,6 +121,7 @@ func wantDoubt(t *testing.T, a *Authorizer, p auth.Principal, r room.Room) {
 type cache struct {
 	mu      sync.Mutex // guards all
 	sets    map[key]permission.Set
+	removed map[key]time.Time
 	ttls    map[key]time.Duration
 	gets    int
 	drops   int
@@ -129,17 +130,20 @@ type cache struct {
 }
 
 func newCache() *cache {
-	return &cache{sets: map[key]permission.Set{}, ttls: map[key]time.Duration{}}
+	return &cache{sets: map[key]permission.Set{}, removed: map[key]time.Time{}, ttls: map[key]time.Duration{}}
 }
 
-func (c *cache) Get(_ context.Context, user string, rooms []room.Room) (map[room.Room]permission.Set, error) {
+func (c *cache) Get(_ context.Context, user string, rooms []room.Room) (Cached, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gets++
-	out := map[room.Room]permission.Set{}
+	out := Cached{Sets: map[room.Room]permission.Set{}, Removed: map[room.Room]time.Time{}}
 	for _, r := range rooms {
 		if set, ok := c.sets[key{user, r}]; ok {
-			out[r] = set
+			out.Sets[r] = set
+		}
+		if at, ok := c.removed[key{user, r}]; ok {
+			out.Removed[r] = at
 		}
 	}
 	return out, c.err

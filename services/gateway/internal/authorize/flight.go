@@ -138,7 +138,11 @@ func (a *Authorizer) lead(ctx context.Context, p auth.Principal, flights []*flig
 	if len(flights) == 0 {
 		return
 	}
-	cached := a.fromShared(ctx, p.User, flights)
+	rooms := make([]room.Room, len(flights))
+	for i, f := range flights {
+		rooms[i] = f.key.room
+	}
+	cached := a.askShared(ctx, p.User, rooms).Sets
 	var rest []*flight
 	for _, f := range flights {
 		if set, ok := cached[f.key.room]; ok {
@@ -240,21 +244,17 @@ func (a *Authorizer) leaveSlots(user string, u *userSlots) {
 	}
 }
 
-// fromShared asks the shared cache for all flights at once. Whatever goes wrong, the cache knows nothing.
-func (a *Authorizer) fromShared(ctx context.Context, user string, flights []*flight) map[room.Room]permission.Set {
-	if a.opts.Cache == nil || !a.shared.allow(time.Now()) {
-		return nil
-	}
-	rooms := make([]room.Room, len(flights))
-	for i, f := range flights {
-		rooms[i] = f.key.room
+// askShared asks the shared cache for all rooms at once. Whatever goes wrong, the cache knows nothing.
+func (a *Authorizer) askShared(ctx context.Context, user string, rooms []room.Room) Cached {
+	if len(rooms) == 0 || a.opts.Cache == nil || !a.shared.allow(time.Now()) {
+		return Cached{}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.opts.CacheTimeout)
 	defer cancel()
 	found, err := a.opts.Cache.Get(ctx, user, rooms)
 	a.noteShared(err)
 	if err != nil {
-		return nil
+		return Cached{}
 	}
 	return found
 }

@@ -39,6 +39,7 @@ type Store struct {
 	typing      map[place]*typist
 	bases       map[string]expiring[[]byte]
 	permissions map[permit]expiring[cached]
+	removals    map[permit]expiring[time.Time]
 	sessions    map[string]expiring[*sessionrecord.Record]
 	boxes       map[store.Box]*box
 }
@@ -109,6 +110,7 @@ func (s *Store) Flush() {
 	s.typing = map[place]*typist{}
 	s.bases = map[string]expiring[[]byte]{}
 	s.permissions = map[permit]expiring[cached]{}
+	s.removals = map[permit]expiring[time.Time]{}
 	s.sessions = map[string]expiring[*sessionrecord.Record]{}
 	s.boxes = map[store.Box]*box{}
 }

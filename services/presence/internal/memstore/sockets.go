@@ -247,6 +247,11 @@ func (s *Store) expire(now time.Time, limit int) store.Tick {
 			delete(s.permissions, k)
 		}
 	}
+	for k, r := range s.removals {
+		if !r.ends.After(now) {
+			delete(s.removals, k)
+		}
+	}
 	return out
 }
 

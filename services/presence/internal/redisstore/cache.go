@@ -31,57 +31,65 @@ func (s *Store) GetBase(ctx context.Context, base string) ([]byte, error) {
 	return vector, s.failed(ctx, "get base", err)
 }
 
-// GetPermissions reads cached permissions; rooms without an entry are absent.
-func (s *Store) GetPermissions(ctx context.Context, user string, rooms []string) (map[string]permission.Set, error) {
-	out := make(map[string]permission.Set, len(rooms))
+// GetPermissions reads what is known of a user; rooms without an entry are absent.
+func (s *Store) GetPermissions(ctx context.Context, user string, rooms []string) (store.Permissions, error) {
+	out := store.Permissions{Sets: make(map[string]permission.Set, len(rooms)), Removed: map[string]time.Time{}}
 	for part := range slices.Chunk(rooms, 1000) {
 		if err := s.readPermissions(ctx, user, part, out); err != nil {
-			return nil, err
+			return store.Permissions{}, err
 		}
 	}
 	return out, nil
 }
 
-func (s *Store) readPermissions(ctx context.Context, user string, rooms []string, out map[string]permission.Set) error {
+func (s *Store) readPermissions(ctx context.Context, user string, rooms []string, out store.Permissions) error {
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	keys := make([]string, len(rooms))
+	n := len(rooms)
+	keys := make([]string, 2*n)
 	for i, room := range rooms {
-		keys[i] = s.permissionKey(user, room)
+		keys[i], keys[n+i] = s.permissionKey(user, room), s.removalKey(user, room)
 	}
 	values, err := s.client.MGet(limited, keys...).Result()
 	if err != nil {
 		return s.failed(ctx, "get permissions", err)
 	}
-	for i, v := range values {
-		text, _ := v.(string)
+	for i, room := range rooms {
+		text, _ := values[i].(string)
 		if set, err := strconv.ParseUint(text, 10, 32); err == nil {
-			out[rooms[i]] = permission.Set(set)
+			out.Sets[room] = permission.Set(set)
+		}
+		text, _ = values[n+i].(string)
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+			out.Removed[room] = time.UnixMilli(ms)
 		}
 	}
 	return nil
 }
 
-// PutPermission caches one answer, unless it was dropped less than store.PermissionQuiet ago.
+// PutPermission caches one answer, unless it was dropped less than store.PermissionQuiet ago. One that admits ends the
+// mark of a removal.
 func (s *Store) PutPermission(ctx context.Context, user, room string, set permission.Set, ttl time.Duration) error {
-	_, err := s.runOne(ctx, call{"permit", []string{s.permissionKey(user, room)}, []any{uint32(set), max(1, ttl.Milliseconds())}})
+	admits := 0
+	if set.Has(permission.Join) {
+		admits = 1
+	}
+	_, err := s.runOne(ctx, call{"permit", []string{s.permissionKey(user, room), s.removalKey(user, room)},
+		[]any{uint32(set), max(1, ttl.Milliseconds()), admits}})
 	return err
 }
 
-// DropPermissions forgets what is cached for users in one room.
-func (s *Store) DropPermissions(ctx context.Context, room string, users []string) error {
-	for part := range slices.Chunk(users, 1000) {
-		limited, cancel := context.WithTimeout(ctx, s.timeout)
-		_, err := s.client.Pipelined(limited, func(p redis.Pipeliner) error {
-			for _, user := range part {
-				p.Set(limited, s.permissionKey(user, room), "x", store.PermissionQuiet)
-			}
-			return nil
-		})
-		cancel()
-		if err != nil {
-			return s.failed(ctx, "drop permissions", err)
+// DropPermissions forgets what is cached for users in one room, and marks those who were removed from it.
+func (s *Store) DropPermissions(ctx context.Context, d store.Drop) error {
+	calls := make([]call, 0, len(d.Users)+len(d.Removed))
+	drop := func(users []string, at int64) {
+		for _, user := range users {
+			calls = append(calls, call{"drop", []string{s.permissionKey(user, d.Room), s.removalKey(user, d.Room)},
+				[]any{store.PermissionQuiet.Milliseconds(), at, store.RemovedTTL.Milliseconds()}})
 		}
 	}
-	return nil
+	drop(d.Users, 0)
+	drop(d.Removed, d.At.UnixMilli())
+	_, err := s.runAll(ctx, calls)
+	return err
 }

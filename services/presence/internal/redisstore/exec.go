@@ -26,7 +26,7 @@ var operations = map[string][]string{
 	"sync": {"prelude"}, "tick": {"prelude"}, "sweep": {"prelude"}, "query": {"prelude"}, "status": {"prelude"},
 	"renew": {"prelude"}, "held": {"prelude"}, "leases": {"prelude"},
 	"type": {"prelude", "typing_prelude"}, "typed": {"prelude", "typing_prelude"},
-	"permit":       {},
+	"permit": {}, "drop": {},
 	"session_read": {"session_prelude"}, "session_write": {"prelude", "session_prelude"}, "session_end": {},
 	"inbox_append": {"prelude", "inbox_prelude"}, "inbox_connect": {"prelude", "inbox_prelude"},
 	"inbox_read": {"prelude", "inbox_prelude"}, "inbox_receive": {"prelude", "inbox_prelude"},

@@ -32,6 +32,10 @@ func (s *Store) permissionKey(user, room string) string {
 	return s.userBase(userShard(user)) + "perm:" + user + "\n" + room
 }
 
+func (s *Store) removalKey(user, room string) string {
+	return s.userBase(userShard(user)) + "gone:" + user + "\n" + room
+}
+
 // A life is written gateway TAB incarnation; neither may contain control characters.
 func lifeName(l store.Life) string { return l.Gateway + "\t" + l.Incarnation }
 

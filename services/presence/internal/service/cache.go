@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -9,6 +10,7 @@ import (
 
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 	"github.com/edumatrix/interlink/services/internal/permission"
+	"github.com/edumatrix/interlink/services/presence/internal/store"
 )
 
 // Times to live of what comes without one.
@@ -57,14 +59,17 @@ func (s *Service) GetPermissions(ctx context.Context, in *presencev1.GetPermissi
 			return nil, err
 		}
 	}
-	var cached map[string]permission.Set
+	var cached store.Permissions
 	err := s.call(ctx, func(ctx context.Context) (err error) {
 		cached, err = s.o.Store.GetPermissions(ctx, in.GetUser(), in.GetRooms())
 		return err
 	})
-	out := &presencev1.GetPermissionsResponse{Permissions: make(map[string]uint32, len(cached))}
-	for room, set := range cached {
+	out := &presencev1.GetPermissionsResponse{Permissions: make(map[string]uint32, len(cached.Sets)), RemovedMs: make(map[string]int64, len(cached.Removed))}
+	for room, set := range cached.Sets {
 		out.Permissions[room] = uint32(set)
+	}
+	for room, at := range cached.Removed {
+		out.RemovedMs[room] = at.UnixMilli()
 	}
 	return out, err
 }
@@ -83,20 +88,23 @@ func (s *Service) PutPermission(ctx context.Context, in *presencev1.PutPermissio
 	return &presencev1.PutPermissionResponse{}, err
 }
 
-// DropPermissions forgets cached answers of users in one room.
+// DropPermissions forgets cached answers of users in one room, and keeps who was removed from it.
 func (s *Service) DropPermissions(ctx context.Context, in *presencev1.DropPermissionsRequest) (*presencev1.DropPermissionsResponse, error) {
 	if err := named("room", in.GetRoom()); err != nil {
 		return nil, err
 	}
-	if len(in.GetUsers()) > maxRooms {
+	if len(in.GetUsers())+len(in.GetRemoved()) > maxRooms {
 		return nil, status.Errorf(codes.InvalidArgument, "users: at most %d at a time", maxRooms)
 	}
-	users := make([]string, 0, len(in.GetUsers()))
-	for _, user := range in.GetUsers() {
-		if named("users", user) == nil {
-			users = append(users, user)
-		}
+	d := store.Drop{Room: in.GetRoom(), Users: onlyNamed(in.GetUsers()), Removed: onlyNamed(in.GetRemoved()), At: time.Now()}
+	if at := time.UnixMilli(in.GetRemovedMs()); in.GetRemovedMs() > 0 && at.Before(d.At) {
+		d.At = at
 	}
-	err := s.call(ctx, func(ctx context.Context) error { return s.o.Store.DropPermissions(ctx, in.GetRoom(), users) })
+	err := s.call(ctx, func(ctx context.Context) error { return s.o.Store.DropPermissions(ctx, d) })
 	return &presencev1.DropPermissionsResponse{}, err
+}
+
+// onlyNamed leaves out what can't be a user's id: nothing is cached for it.
+func onlyNamed(users []string) []string {
+	return slices.DeleteFunc(slices.Clone(users), func(user string) bool { return named("users", user) != nil })
 }

@@ -55,9 +55,9 @@ type Bases interface {
 
 // Permissions keeps the authorizer's answers.
 type Permissions interface {
-	GetPermissions(ctx context.Context, user string, rooms []string) (map[string]permission.Set, error)
+	GetPermissions(ctx context.Context, user string, rooms []string) (store.Permissions, error)
 	PutPermission(ctx context.Context, user, room string, set permission.Set, ttl time.Duration) error
-	DropPermissions(ctx context.Context, room string, users []string) error
+	DropPermissions(ctx context.Context, d store.Drop) error
 }
 
 // Sessions keeps session records.

@@ -9,6 +9,8 @@ package store
 import (
 	"errors"
 	"time"
+
+	"github.com/edumatrix/interlink/services/internal/permission"
 )
 
 // Errors that callers branch on.
@@ -164,3 +166,20 @@ const StatusWait = 10 * time.Second
 // PermissionQuiet is how long, after a permission was dropped, an answer for it is not cached: the question may have
 // been asked before the change.
 const PermissionQuiet = 10 * time.Second
+
+// RemovedTTL is how long it is kept that a user was removed from a room: at least as long as tokens live.
+const RemovedTTL = 30 * 24 * time.Hour
+
+// Permissions is what is known of a user in some rooms.
+type Permissions struct {
+	Sets    map[string]permission.Set // answers; permission.None is a refusal
+	Removed map[string]time.Time      // when he was removed, if no answer has admitted him since
+}
+
+// Drop names whose permissions in a room are forgotten.
+type Drop struct {
+	Room    string
+	Users   []string
+	Removed []string  // forgotten too; they were removed from the room
+	At      time.Time // when
+}

@@ -28,9 +28,9 @@ type Store interface {
 	TypingTick(ctx context.Context, limit int) ([]store.Told, bool, error)
 	PutBase(ctx context.Context, base string, vector []byte, ttl time.Duration) error
 	GetBase(ctx context.Context, base string) ([]byte, error)
-	GetPermissions(ctx context.Context, user string, rooms []string) (map[string]permission.Set, error)
+	GetPermissions(ctx context.Context, user string, rooms []string) (store.Permissions, error)
 	PutPermission(ctx context.Context, user, room string, set permission.Set, ttl time.Duration) error
-	DropPermissions(ctx context.Context, room string, users []string) error
+	DropPermissions(ctx context.Context, d store.Drop) error
 	WriteSession(ctx context.Context, w sessionrecord.Write, ttl time.Duration) (store.SessionWritten, error)
 	ReadSession(ctx context.Context, session string) (store.SessionRead, error)
 	EndSession(ctx context.Context, session string, life sessionrecord.Life, version uint64, ttl time.Duration) (bool, error)
