@@ -80,7 +80,7 @@ func (a *attempt) claim(ctx context.Context, user string) (*resuming, error) {
 		return nil, a.not(resume.StoreUnavailable)
 	}
 	begun := h.options.Now()
-	var life sessionrecord.Life // whose the record was when it was read first
+	var owners []string // gateways that had the session, beside this one
 	for {
 		r, reason, wait, err := a.look(ctx, user)
 		waited := h.options.Now().Sub(begun)
@@ -93,24 +93,28 @@ func (a *attempt) claim(ctx context.Context, user string) (*resuming, error) {
 				return nil, a.not(resume.StoreUnavailable)
 			}
 		case reason == "":
-			if life == "" {
-				life = r.record.Life
+			// Its life may change meanwhile: by a take of this attempt whose answer did not come in time, or by an older
+			// attempt of this client, whose connection has gone. A client has one connection: who takes last has it.
+			if gateway := string(r.record.Extra); r.record.Life != h.records.life && !slices.Contains(owners, gateway) {
+				owners = append(owners, gateway)
 			}
-			if r.record.Life != life {
-				return nil, a.not(resume.NoSession) // another resume was faster
-			}
-			gateway := string(r.record.Extra)
 			done, again, err := a.take(ctx, r)
 			if done {
-				if life != h.records.life && h.options.Peers != nil {
-					h.options.Peers.CloseSocket(gateway, user, r.record.Socket, r.record.Version)
+				for _, gateway := range owners {
+					if h.options.Peers != nil {
+						h.options.Peers.CloseSocket(gateway, user, r.record.Socket, r.record.Version)
+					}
 				}
 				return r, nil
 			}
 			if err == nil && !again && waited >= rewritePatience {
 				return nil, a.not(resume.NoSession)
 			}
-			if err == nil && again {
+			if err != nil && waited >= storePatience {
+				h.options.Logger.Debug("session not resumed, the store takes no write", "error", err)
+				return nil, a.not(resume.StoreUnavailable)
+			}
+			if err == nil && again && waited < storePatience {
 				continue
 			}
 		case !wait || waited >= rewritePatience:
