@@ -16,6 +16,7 @@ type recorder struct {
 	seen  []checker.Observation
 	ready map[string]bool // rooms that it is in
 	fails []string        // refused connects and failed connections, for the report
+	when  []int64         // each of fails, in epoch milliseconds
 }
 
 func newRecorder(m member) *recorder { return &recorder{m: m, ready: map[string]bool{}} }
@@ -42,6 +43,7 @@ func (r *recorder) fail(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fails = append(r.fails, what)
+	r.when = append(r.when, now())
 }
 
 // missing returns the rooms of the client's plan that it is not in.

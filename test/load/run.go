@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,6 +107,34 @@ func (r *Run) Failures() map[string]int {
 		}
 	}
 	return counts
+}
+
+// Story tells what one client saw and what went wrong with its connections, a line each, in order.
+func (r *Run) Story(user string) []string {
+	type line struct {
+		at   int64
+		text string
+	}
+	var lines []line
+	for _, rec := range r.recorders {
+		if rec.m.user != user {
+			continue
+		}
+		rec.mu.Lock()
+		for _, o := range rec.seen {
+			lines = append(lines, line{o.Time, fmt.Sprintf("%-12v %s%s%s %v", o.Kind, o.Room, o.ID, o.Reason, o.Recovered)})
+		}
+		for i, what := range rec.fails {
+			lines = append(lines, line{rec.when[i], "trouble      " + what})
+		}
+		rec.mu.Unlock()
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.at, b.at) })
+	var story []string
+	for _, l := range lines {
+		story = append(story, time.UnixMilli(l.at).UTC().Format("15:04:05.000 ")+l.text)
+	}
+	return story
 }
 
 // Refused400 counts polling requests that were answered 400: the classic of replicas without sticky sessions.

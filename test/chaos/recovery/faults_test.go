@@ -100,6 +100,10 @@ func (s *suite) phase(name string, permits []string, during func(context.Context
 	s.rows = append(s.rows, row)
 	s.t.Logf("%v | settled after %d ms, %d cuts beside it", row, row.Settled, cuts)
 	s.judgeRow(row, verdict.Report)
+	if row.CaughtUpMost > 15_000 {
+		s.t.Logf("%s needed %d ms", row.Slowest, row.CaughtUpMost)
+		s.story(row.Slowest)
+	}
 	return row
 }
 
@@ -131,17 +135,15 @@ func (s *suite) dump(row Row, report checker.Report) {
 	for _, b := range row.Forbidden {
 		wrong[b.Client] = true
 	}
-	for _, c := range s.run.Histories() {
-		if !wrong[c.Name] {
-			continue
-		}
-		var text strings.Builder
-		for _, o := range c.Observations {
-			fmt.Fprintf(&text, "%s %-12v %s%s%s %v\n", time.UnixMilli(o.Time).UTC().Format("15:04:05.000"), o.Kind, o.Room, o.ID, o.Reason, o.Recovered)
-		}
-		if err := os.WriteFile(filepath.Join(s.stage.Artifacts, c.Name+".history"), []byte(text.String()), 0o644); err != nil {
-			s.t.Error(err)
-		}
+	for user := range wrong {
+		s.story(user)
+	}
+}
+
+func (s *suite) story(user string) {
+	text := strings.Join(s.run.Story(user), "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(s.stage.Artifacts, user+".history"), []byte(text), 0o644); err != nil {
+		s.t.Error(err)
 	}
 }
 
@@ -195,7 +197,7 @@ func (s *suite) end(goroutines map[string]int) {
 
 // goroutines waits until every process has as many goroutines as before the clients came, and a few more at most.
 func (s *suite) goroutines(before map[string]int) string {
-	const more = 40 // connections between the processes, that came with the faults
+	const more = 60 // connections between the processes, and of the Kafka producer, that came with the load
 	ctx, cancel := context.WithTimeout(s.t.Context(), 40*time.Second)
 	defer cancel()
 	var after map[string]int
@@ -215,8 +217,8 @@ func (s *suite) goroutines(before map[string]int) string {
 	})
 	if tooMany != nil || after == nil {
 		s.t.Errorf("goroutines were left behind: %v", tooMany)
-		s.stage.dumpGoroutines()
 	}
+	s.stage.dumpGoroutines()
 	return fmt.Sprintf("%v, before they came: %v", after, before)
 }
 

@@ -51,8 +51,9 @@ type Row struct {
 	Forbidden                   []checker.Beginning
 	CaughtUp50, CaughtUp99      int64 // milliseconds from the cut to having handled all that was published before the reconnect
 	CaughtUpMost                int64
-	Settled                     int64 // milliseconds that the last client needed after the phase
-	Delay50, Delay99, DelayMost int64 // from publish to handler
+	Slowest                     string // the client of CaughtUpMost
+	Settled                     int64  // milliseconds that the last client needed after the phase
+	Delay50, Delay99, DelayMost int64  // from publish to handler
 }
 
 // OK tells whether the phase was as guaranteed.
@@ -105,6 +106,7 @@ func (j *Judge) Row(p Phase, report checker.Report, log []checker.Record, client
 	times := timesOf(p, log, clients)
 	row.Reconnects, row.Recovered = times.reconnects, len(times.caughtUp)
 	row.CaughtUp50, row.CaughtUp99, row.CaughtUpMost = load.Percentile(times.caughtUp, 50), load.Percentile(times.caughtUp, 99), load.Percentile(times.caughtUp, 100)
+	row.Slowest = times.slowest
 	row.Delay50, row.Delay99, row.DelayMost = load.Percentile(times.delays, 50), load.Percentile(times.delays, 99), load.Percentile(times.delays, 100)
 	return row
 }
@@ -113,6 +115,8 @@ func (j *Judge) Row(p Phase, report checker.Report, log []checker.Record, client
 type times struct {
 	reconnects int
 	caughtUp   []int64 // of recovered connections
+	most       int64
+	slowest    string  // client of the longest caughtUp
 	delays     []int64 // of what was published in the phase
 }
 
@@ -123,7 +127,7 @@ func timesOf(p Phase, log []checker.Record, clients []checker.Client) times {
 	}
 	var t times
 	for _, c := range clients {
-		t.add(p, stamps, c.Observations)
+		t.add(p, stamps, c)
 	}
 	slices.Sort(t.caughtUp)
 	slices.Sort(t.delays)
@@ -131,17 +135,20 @@ func timesOf(p Phase, log []checker.Record, clients []checker.Client) times {
 }
 
 // add follows one client. A connection has caught up when it has handled all that was published before it was open.
-func (t *times) add(p Phase, stamps map[string]int64, saw []checker.Observation) {
+func (t *times) add(p Phase, stamps map[string]int64, c checker.Client) {
 	inside := func(at int64) bool { return at >= p.Begun && at < p.End }
 	var cut, connected, caughtUp int64
 	counted := false
 	finish := func() {
 		if counted {
 			t.caughtUp = append(t.caughtUp, caughtUp-cut)
+			if caughtUp-cut > t.most {
+				t.most, t.slowest = caughtUp-cut, c.Name
+			}
 		}
 		counted = false
 	}
-	for _, o := range saw {
+	for _, o := range c.Observations {
 		switch o.Kind {
 		case checker.Disconnected:
 			finish()
