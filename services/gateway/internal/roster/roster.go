@@ -21,6 +21,7 @@ const (
 	callWithin = 3 * time.Second
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 2 * time.Second
+	askEvery   = 100 * time.Millisecond // questions of Locate: anybody can make up names
 	forgotFor  = 15 * time.Second // that gateways may take to write everything again
 )
 
@@ -46,6 +47,9 @@ type Roster struct {
 	full    bool      // tell everything
 	forgot  time.Time // when the store was last found to have forgotten
 	peers   map[string]string
+	began   uint64    // questions for the gateways that have begun
+	listed  uint64    // which of them peers answers
+	asked   time.Time // when Locate last asked
 
 	asks  singleflight.Group
 	wake  chan struct{}
@@ -97,36 +101,55 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Locate returns the address of another gateway as last known, and asks if it is not known. known is false if there is
-// no such lease; an error is doubt. It may block.
+// Locate returns the address of another gateway as last known, and asks if it is not known. known is false if there was
+// no such lease when it was called: a question that was under way then may have missed one that is new, so another
+// follows it. An error is doubt. Questions are asked one at a time and paced. It may block.
 func (r *Roster) Locate(ctx context.Context, gateway string) (addr string, known bool, err error) {
-	if addr, known = r.addr(gateway); known {
-		return addr, true, nil
-	}
-	asked := r.asks.DoChan("", func() (any, error) { return nil, r.Peers(context.WithoutCancel(ctx)) })
-	select {
-	case answer := <-asked:
-		if answer.Err != nil {
-			return "", false, answer.Err
+	addr, known, before, listed := r.look(gateway)
+	for !known && listed <= before {
+		select {
+		case answer := <-r.asks.DoChan("", func() (any, error) { return nil, r.ask(context.WithoutCancel(ctx)) }):
+			if answer.Err != nil {
+				return "", false, answer.Err
+			}
+		case <-ctx.Done():
+			return "", false, ctx.Err()
 		}
-	case <-ctx.Done():
-		return "", false, ctx.Err()
+		addr, known, _, listed = r.look(gateway)
 	}
-	addr, known = r.addr(gateway)
 	return addr, known, nil
 }
 
-func (r *Roster) addr(gateway string) (string, bool) {
+// look is what is known of a gateway, how many questions have begun, and which of them is answered.
+func (r *Roster) look(gateway string) (addr string, known bool, began, listed uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	addr, known := r.peers[gateway]
-	return addr, known
+	addr, known = r.peers[gateway]
+	return addr, known, r.began, r.listed
+}
+
+// ask is Peers for Locate, askEvery after the last.
+func (r *Roster) ask(ctx context.Context) error {
+	r.mu.Lock()
+	last := r.asked
+	r.mu.Unlock()
+	if !last.IsZero() {
+		pause(ctx, time.Until(last.Add(askEvery)))
+	}
+	r.mu.Lock()
+	r.asked = time.Now()
+	r.mu.Unlock()
+	return r.Peers(ctx)
 }
 
 // Peers asks for the live gateways, so that Locate knows a new one. It blocks. With presence away the last known stay.
 func (r *Roster) Peers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
+	r.mu.Lock()
+	r.began++
+	number := r.began
+	r.mu.Unlock()
 	answer, err := r.options.Client.Gateways(ctx, &presencev1.GatewaysRequest{})
 	if err != nil {
 		return err
@@ -136,8 +159,10 @@ func (r *Roster) Peers(ctx context.Context) error {
 		peers[g.Gateway] = g.Addr
 	}
 	r.mu.Lock()
-	r.peers = peers
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if number > r.listed {
+		r.peers, r.listed = peers, number
+	}
 	return nil
 }
 

@@ -26,6 +26,8 @@ type service struct {
 	renewals int
 	synced   []string
 	peers    map[string]string
+	listings int           // questions for the gateways
+	slow     time.Duration // between the store's answer to such a question and its arrival
 }
 
 func (s *service) call(f func()) error {
@@ -64,7 +66,11 @@ func (s *service) Sync(_ context.Context, r *presencev1.SyncRequest, _ ...grpc.C
 
 func (s *service) Gateways(context.Context, *presencev1.GatewaysRequest, ...grpc.CallOption) (*presencev1.GatewaysResponse, error) {
 	answer := &presencev1.GatewaysResponse{}
+	var slow time.Duration
+	defer func() { time.Sleep(slow) }()
 	return answer, s.call(func() {
+		slow = s.slow
+		s.listings++
 		for id, addr := range s.peers {
 			answer.Gateways = append(answer.Gateways, &presencev1.Gateway{Gateway: id, Addr: addr})
 		}
@@ -239,6 +245,48 @@ func TestGatewaysAreLocated(t *testing.T) {
 		}
 		if addr, known, err := r.Locate(ctx, "new"); addr != "there:2" || !known || err != nil {
 			t.Errorf("with presence away the last known must stay: %q, %v, %v", addr, known, err)
+		}
+	})
+}
+
+func TestAGatewayThatIsNewerThanTheQuestionUnderWayIsLocated(t *testing.T) {
+	withRoster(t, func(r *rig) {
+		r.service.set(func() { r.service.slow = time.Second })
+		var asking sync.WaitGroup
+		asking.Go(func() {
+			if _, known, err := r.Locate(context.Background(), "made up"); known || err != nil {
+				t.Errorf("made up: %v, %v", known, err)
+			}
+		})
+		time.Sleep(500 * time.Millisecond) // the store has answered, the answer is on its way
+		r.service.set(func() { r.service.peers["new"] = "there:2" })
+		if addr, known, err := r.Locate(context.Background(), "new"); addr != "there:2" || !known || err != nil {
+			t.Errorf("got %q, %v, %v", addr, known, err)
+		}
+		asking.Wait()
+	})
+}
+
+func TestQuestionsForNamesThatAreMadeUpArePaced(t *testing.T) {
+	withRoster(t, func(r *rig) {
+		var before, after int
+		r.service.set(func() { before = r.service.listings })
+		began := time.Now()
+		var asking sync.WaitGroup
+		for i := range 20 {
+			asking.Go(func() {
+				for n := range 5 {
+					if _, known, err := r.Locate(context.Background(), fmt.Sprint(i, " ", n)); known || err != nil {
+						t.Errorf("%v, %v", known, err)
+					}
+				}
+			})
+		}
+		asking.Wait()
+		r.service.set(func() { after = r.service.listings })
+		most := int(time.Since(began)/askEvery) + 1
+		if after-before > most+1 { // one is the lease's own
+			t.Errorf("%d questions within %v", after-before, time.Since(began))
 		}
 	})
 }
