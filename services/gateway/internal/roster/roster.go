@@ -271,12 +271,18 @@ func (r *Roster) void() {
 	r.mu.Unlock()
 }
 
-// sync tells what has changed, a batch at a time.
+// sync tells what has changed, a batch at a time. A call that failed may still lie before the store, as with one that was
+// stopped for a moment, and be done behind calls that were made later: a lease after the first that succeeds again, when
+// all such have been done, everything is told anew.
 func (r *Roster) sync(ctx context.Context) {
-	retry := firstRetry
+	retry, failed := firstRetry, false
+	var anew <-chan time.Time
 	for {
 		select {
 		case <-r.wake:
+		case <-anew:
+			anew = nil
+			r.void()
 		case <-ctx.Done():
 			return
 		}
@@ -297,6 +303,7 @@ func (r *Roster) sync(ctx context.Context) {
 			if err != nil {
 				r.options.Logger.Debug("presence not told", "error", err)
 				r.back(batch)
+				failed = true
 				if !pause(ctx, retry) {
 					return
 				}
@@ -304,6 +311,9 @@ func (r *Roster) sync(ctx context.Context) {
 				continue
 			}
 			retry = firstRetry
+			if failed {
+				failed, anew = false, time.After(r.options.Lease)
+			}
 		}
 	}
 }

@@ -21,6 +21,8 @@ type service struct {
 	presencev1.PresenceClient
 	mu       sync.Mutex // guards what follows
 	away     bool
+	late     []func() // calls that timed out and are still to be done
+	hangs    bool     // calls time out, and lie there until it goes on
 	run      string
 	lease    bool
 	renewals int
@@ -35,6 +37,10 @@ func (s *service) call(f func()) error {
 	defer s.mu.Unlock()
 	if s.away {
 		return errors.New("away")
+	}
+	if s.hangs {
+		s.late = append(s.late, f)
+		return errors.New("timeout")
 	}
 	f()
 	return nil
@@ -287,6 +293,35 @@ func TestQuestionsForNamesThatAreMadeUpArePaced(t *testing.T) {
 		most := int(time.Since(began)/askEvery) + 1
 		if after-before > most+1 { // one is the lease's own
 			t.Errorf("%d questions within %v", after-before, time.Since(began))
+		}
+	})
+}
+
+func TestCallsThatAreDoneLateAreMendedByTellingAllAnewOnce(t *testing.T) {
+	withRoster(t, func(r *rig) {
+		r.service.set(func() { r.service.hangs = true })
+		r.online("a", "1")
+		time.Sleep(time.Second)
+		r.mu.Lock()
+		r.sockets = nil
+		r.mu.Unlock()
+		r.Offline("a", "1", true)
+		time.Sleep(time.Second)
+		var late []func()
+		r.service.set(func() { r.service.hangs, late = false, r.service.late })
+		time.Sleep(3 * time.Second)
+		r.service.set(func() { late[0]() }) // the first try arrives behind all others
+		got := r.service.take()
+		if len(got) < 3 || got[len(got)-1] != "ONLINE a 1" {
+			t.Fatalf("told %v: that is not the case to be mended", got)
+		}
+		time.Sleep(9 * time.Second)
+		if got := r.service.take(); !slices.Equal(got, []string{"full"}) {
+			t.Errorf("told %v, want everything anew", got)
+		}
+		time.Sleep(30 * time.Second)
+		if got := r.service.take(); len(got) > 0 {
+			t.Errorf("told %v, want nothing more", got)
 		}
 	})
 }
