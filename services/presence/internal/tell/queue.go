@@ -85,19 +85,25 @@ func (q *queue[T]) take(n int, oldest time.Time) (items []*item[T], expired int)
 	return items, expired
 }
 
-// giveBack puts items that could not be told back to the front, but those of which a newer one has come.
-func (q *queue[T]) giveBack(items []*item[T]) {
+// giveBack puts items that could not be told back to the front, but those of which a newer one has come, and returns how
+// many found no room.
+func (q *queue[T]) giveBack(items []*item[T]) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i := len(items) - 1; i >= 0; i-- {
 		it := items[i]
-		if q.byKey[it.key] != nil || q.bytes+it.size > q.limit {
+		if q.byKey[it.key] != nil {
+			continue
+		}
+		if q.bytes+it.size > q.limit {
+			dropped++
 			continue
 		}
 		q.byKey[it.key] = q.order.PushFront(it)
 		q.bytes += it.size
 	}
 	q.signal()
+	return dropped
 }
 
 func (q *queue[T]) len() int {

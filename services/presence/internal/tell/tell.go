@@ -159,7 +159,7 @@ func (s sender[T]) once(ctx context.Context, q *queue[T]) error {
 	defer cancel()
 	failed, err := s.send(limited, items)
 	s.o.Told(s.kind, len(items)-len(failed))
-	q.giveBack(failed)
+	s.o.Dropped(s.kind, q.giveBack(failed))
 	return err
 }
 
