@@ -81,7 +81,10 @@ func (w *witness) mine(p int, o int64) bool { return w.feed.log[p][o].Rooms[0] =
 func TestAPageRenderedSomeTimeAgoJoinsWithoutAGap(t *testing.T) {
 	s := newScene(t, nil)
 	s.feed.replay = s.backend.addr
-	h := start(t, s.backend.use) // knows where partitions are read again
+	h := start(t, func(o *Options) { // knows where partitions are read again, and is patient with a reader that checks all it gets
+		s.backend.use(o)
+		o.QueueBytes, o.QueueEvents, o.PingTimeout = 16<<20, 1<<20, 5*time.Second
+	})
 	s.feed.attach(h.grpc)
 	h.awaitReady(t)
 	rooms := []string{"r:known", "r:new"}

@@ -241,6 +241,10 @@ func (st *session) sinceEnd(s *since, outcomes []joined, cursor []byte) {
 	}
 	st.handler.feeding.Add(-s.bytes)
 	st.rare.sinces = st.rare.sinces[1:]
+	var next *since // before anything that waited for the end of the hold begins another
+	if len(st.rare.sinces) > 0 {
+		next = st.rare.sinces[0]
+	}
 	if cursor != nil {
 		st.socket.Send(hub.Note("session:cursor", nil, st.handler.options.Now().UnixMilli(), cursor))
 	}
@@ -251,8 +255,8 @@ func (st *session) sinceEnd(s *since, outcomes []joined, cursor []byte) {
 	s.answer(outcomes[0], replayed)
 	st.busy--
 	st.release()
-	if st.state == connected && st.rare != nil && len(st.rare.sinces) > 0 {
-		st.beginSince(st.rare.sinces[0])
+	if st.state == connected && next != nil {
+		st.beginSince(next)
 	}
 	st.tidy()
 	st.answered()
