@@ -219,12 +219,14 @@ func TestOutboxIsBoundedAndDropsTheOldest(t *testing.T) {
 
 func TestOutboxRetriesOnlyWhatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &routers{refuse: "b"}
+		r := &routers{refuse: "b", away: true} // so that all three go in one batch
 		b, _, stop := outbox(t, tell.Options{Emit: r})
 		defer stop()
 		for _, v := range []string{"a", "b", "c"} {
 			b.Record(record("u"+v, v))
 		}
+		synctest.Wait()
+		r.set(false)
 		time.Sleep(time.Second)
 		if got := r.heard(); got != " | a c b" {
 			t.Error(got)
