@@ -49,6 +49,7 @@ type Plan struct {
 	WebSocketOnly  bool // else a third each: WebSocket, polling, polling and an upgrade
 	Token          func(user string, rooms ...string) string
 	Backoff        time.Duration // least delay before a client connects again, 0 for 1 s; it grows to five times as much
+	RetryFor       time.Duration // how long a publisher sends one record again, 0 for 2 min; an id counts for twice the resume window
 	OpenTimeout    time.Duration // until a server has opened a connection, 0 for 20 s as in the stock client
 }
 

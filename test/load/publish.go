@@ -30,7 +30,7 @@ func (r *Run) Publish(ctx context.Context, during time.Duration) (Published, err
 	brokers := r.target.Brokers
 	r.publications++
 	order := map[string]any{
-		"topic": r.target.Topic, "rate": r.plan.Rate / 2, "rooms": r.plan.allRooms(),
+		"retryFor": r.plan.RetryFor.Milliseconds(), "topic": r.target.Topic, "rate": r.plan.Rate / 2, "rooms": r.plan.allRooms(),
 		"users": []string{r.recorders[0].m.user}, "prefix": fmt.Sprintf("%s-k%d", r.plan.Name, r.publications),
 	}
 	if len(r.target.TLSBrokers) > 0 {
@@ -86,18 +86,19 @@ func (r *Run) publishHTTP(ctx context.Context, p *Published) {
 	}
 }
 
-const (
-	postTries  = 120
-	postWithin = 3 * time.Second
-)
+const postWithin = 3 * time.Second
 
 func (r *Run) post(p *Published, n int) {
 	to := map[string]any{"rooms": []string{r.plan.Room(rand.IntN(r.plan.Rooms))}}
 	if n%10 == 0 {
 		to["users"] = []string{r.recorders[rand.IntN(len(r.recorders))].m.user}
 	}
+	retryFor, begun := r.plan.RetryFor, time.Now()
+	if retryFor == 0 {
+		retryFor = 2 * time.Minute
+	}
 	id := fmt.Sprintf("%s-h%d-%d", r.plan.Name, r.publications, n)
-	for try := range postTries {
+	for try := 0; time.Since(begun) < retryFor; try++ {
 		// Each try has a stamp of its own: what a dead server never took is not late.
 		body, _ := json.Marshal(map[string]any{
 			"id": id, "event": "message:new", "to": to, "data": map[string]any{"n": n, "t": now(), "text": strings.Repeat("y", 160)},

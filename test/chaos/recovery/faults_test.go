@@ -233,7 +233,7 @@ func TestNothingIsLost(t *testing.T) {
 	}
 	s := begin(t, stage, load.Plan{
 		Name: "r", JS: number(t, "RECOVERY_JS", 100), Go: number(t, "RECOVERY_GO", 300), Workers: 2, Rooms: 150, RoomsPerSocket: 3,
-		Rate: number(t, "RECOVERY_RATE", 200), Token: harness.Token, Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second,
+		Rate: number(t, "RECOVERY_RATE", 200), Token: harness.Token, Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second, RetryFor: resumeWindow,
 	})
 	for i, f := range append(slices.Clone(faults), allRouters) {
 		if strings.Contains(f.Name, os.Getenv("RECOVERY_ONLY")) {

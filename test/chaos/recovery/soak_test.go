@@ -262,7 +262,7 @@ func TestAtRandom(t *testing.T) {
 	stage := NewStage(t, harness.Config{Name: "recovery-random", Gateways: 3, Routers: 2, Presence: 2, Brokers: 3}, resumeWindow)
 	s := begin(t, stage, load.Plan{
 		Name: "r", JS: 60, Go: 240, Workers: 2, Rooms: 150, RoomsPerSocket: 3, Rate: 100, Token: harness.Token,
-		Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second,
+		Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second, RetryFor: resumeWindow,
 	})
 	seed := uint64(number(t, "SOAK_SEED", int(time.Now().Unix())))
 	t.Logf("SOAK_SEED=%d", seed)
