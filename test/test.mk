@@ -1,8 +1,9 @@
 # Suites that need more than Go: Node.js, a browser, a real Kafka (a JVM) and Redis. Included by the Makefile.
-# SYSTEM_SECONDS and CHAOS_SECONDS say how long a load lasts, CHURN_SECONDS how long clients churn.
+# SYSTEM_SECONDS and CHAOS_SECONDS say how long a load lasts, CHURN_SECONDS how long clients churn,
+# RECOVERY_… what the fault suite does: test/chaos/recovery/faults_test.go.
 
 # The binaries that the suites start are built once, by `build`, and not again by each of them.
-js system chaos bench: export TEST_BIN ?= $(CURDIR)/bin
+js system chaos recovery soak bench: export TEST_BIN ?= $(CURDIR)/bin
 JS_SUITES := protocol connect rooms http live crowd malformed
 NODE_TEST := node --test --test-force-exit --test-concurrency=1
 
@@ -31,6 +32,15 @@ system: build $(JS) $(PEER) ## separate processes, real Kafka and Redis, 600 soc
 .PHONY: chaos
 chaos: build $(JS) ## the same while processes are killed, frozen and added, and Redis is away
 	@cd test && go test -tags chaos -count=1 -timeout 30m -v ./chaos
+
+.PHONY: recovery
+recovery: build $(JS) ## nothing lost, nothing twice: every fault, then all at random, with resuming clients
+	@cd test && go test -tags chaos -count=1 -timeout 30m -parallel 16 -v ./chaos/recovery
+
+# SOAK_RUN chooses among the long forms, SOAK_SECONDS and others change them: test/chaos/recovery/soak_test.go.
+.PHONY: soak
+soak: build $(JS) $(PEER) ## the long forms of it, by hand: minutes of storm beside Node, 5,000 sockets, an hour at random
+	@cd test && go test -tags soak -count=1 -timeout 4h -parallel 16 -v -run '$(or $(SOAK_RUN),Storm|ManySockets|RoutersRestart|AtRandom)' ./chaos/recovery
 
 .PHONY: bench
 bench: build $(PEER) ## the gateway beside Node socket.io and a bare write loop; writes docs/results/
