@@ -45,6 +45,7 @@ func (o observer) Read(result string) { o.r.metrics.records.WithLabelValues(resu
 func (o observer) Dead(reason envelope.Reason) {
 	o.r.metrics.deadLetters.WithLabelValues(string(reason)).Inc()
 }
+func (o observer) ForgotEarly()       { o.r.metrics.forgotEarly.Inc() }
 func (o observer) Attached(delta int) { o.r.metrics.gateways.Add(float64(delta)) }
 func (o observer) RangeBytes(n int64) { o.r.metrics.rangeBytes.Add(float64(n)) }
 func (o observer) PushDropped(n int)  { o.r.metrics.pushDropped.Add(float64(n)) }

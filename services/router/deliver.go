@@ -137,7 +137,7 @@ func (r *Router) consume(ctx context.Context, group string, h consumer.Handler, 
 
 func (r *Router) newFeeder(topic incarnation.Incarnation, fleet *attach.Fleet) *inbox.Feeder {
 	return inbox.New(inbox.Options{Topic: r.opts.topic(topicEvents), Log: topic.Epoch, TTL: r.opts.InboxTTL, Window: r.opts.Window,
-		MaxIDs: r.maxIDs(), Presence: presencev1.NewPresenceClient(r.opts.Presence), Offsets: r.cluster,
+		MaxIDs: r.opts.maxIDs(), Presence: presencev1.NewPresenceClient(r.opts.Presence), Offsets: r.cluster,
 		Wake: func(records []*deliveryv1.Record) { wake(fleet, records) }, Observe: r.metrics.observeInbox, Logger: r.opts.Logger})
 }
 

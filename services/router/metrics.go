@@ -18,6 +18,7 @@ type metrics struct {
 	gateways    prometheus.Gauge
 	rangeBytes  prometheus.Counter
 	pushDropped prometheus.Counter
+	forgotEarly prometheus.Counter
 	emit        *prometheus.HistogramVec
 	inbox       *prometheus.CounterVec
 	mapped      *prometheus.CounterVec
@@ -44,13 +45,14 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 		gateways:    prometheus.NewGauge(prometheus.GaugeOpts{Name: metricsPrefix + "gateways", Help: "Gateways with an answered Attach stream."}),
 		rangeBytes:  counter("range_bytes_total", "Bytes of records pushed to gateways in ranges."),
 		pushDropped: counter("push_dropped_total", "Ephemeral records dropped because a gateway could not keep up."),
+		forgotEarly: counter("ids_forgotten_early_total", "How often ids of a partition were forgotten before two windows were over: it has more records than can be remembered, and a repetition may be delivered."),
 		emit: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: metricsPrefix + "emit_seconds", Help: "Time from an emit's arrival to its answer.",
 			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"result"}),
 	}
 	logBytes := func() int64 { _, b, _ := r.held.State(); return b }
 	lag := func() int64 { _, _, l := r.held.State(); return l }
 	var errs []error
-	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.emit, m.inbox, m.mapped,
+	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.forgotEarly, m.emit, m.inbox, m.mapped,
 		state("inbox_lag_records", "Records of the assigned partitions that have not been looked through for queued events.", r.inboxLag),
 		state("log_bytes", "Bytes that the partition logs hold.", logBytes), state("lag_records", "Records of the assigned partitions that have not been read yet.", lag)} {
 		errs = append(errs, reg.Register(c))

@@ -84,16 +84,25 @@ func New(o Options) (*Router, error) {
 	r.producer = producer.New(producer.Options{Cluster: cluster, MaxInFlight: o.MaxInFlight})
 	r.letters = deadletter.New(burier{r}, o.Logger, func() { r.metrics.deadLetters.WithLabelValues("dropped").Inc() })
 	r.held = partitions.New(partitions.Options{Topic: o.topic(topicEvents), Window: o.Window, LogBytes: o.LogBytes,
-		MaxIDs: r.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
-	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: r.maxIDs()})
+		MaxIDs: o.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
+	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: o.maxIDs()})
 	r.publish = newPublisher(r)
 	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Events: eventsOf(rules), Sockets: r, Why: r.investigator(),
 		Presence: presenceOf(o.Presence), Logger: o.Logger, Timeout: o.EmitTimeout, Observe: r.metrics.observeEmit})
 	return r, nil
 }
 
-// maxIDs bounds the ids remembered per partition and window: as many as records of a kilobyte fill the log with, at least.
-func (r *Router) maxIDs() int { return max(int(r.opts.LogBytes>>10), 1<<16) }
+const (
+	idRate = 2000    // records per second of a partition whose ids are remembered for two windows
+	mostID = 1 << 20 // of a window, however long: with those of the windows before, 160 MB a partition
+)
+
+// maxIDs bounds the ids remembered per partition and window: those of idRate, and as many as records of a kilobyte fill
+// the log with, at least. Memory is taken as ids come: at idRate and a window of two minutes 40 MB a partition.
+func (o *Options) maxIDs() int {
+	window := o.Window + 2*time.Second // generations turn at ticks
+	return max(min(int(window.Seconds()*idRate), mostID), int(o.LogBytes>>10), 1<<16)
+}
 
 // Handler is the HTTP API, /v1/* and /api/emit.
 func (r *Router) Handler() http.Handler { return r.handler }

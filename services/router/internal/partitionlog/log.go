@@ -211,6 +211,13 @@ func (l *Log) Since(t time.Time) (offset int64, ok bool) {
 	return max(l.marks[n-1].Offset, l.earliest), l.marks[n-1].Offset >= l.earliest
 }
 
+// ForgotEarly counts how often, since the log began, ids were forgotten before their time because there were too many.
+func (l *Log) ForgotEarly() uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.ids.ForgotEarly()
+}
+
 // Known is the offset at which an id was first seen within the last two windows.
 func (l *Log) Known(id string) (offset int64, ok bool) {
 	l.mu.RLock()
@@ -258,13 +265,14 @@ func (l *Log) Unwatch(w *Watcher) {
 	delete(l.watchers, w)
 }
 
-// IDs remembers ids for at least two windows, in bounded memory: three generations, the oldest forgotten as a whole.
-// Ids are kept as 128-bit hashes. Not safe for use by several goroutines.
+// IDs remembers ids for at least two windows, in bounded memory: three generations, the oldest forgotten as a whole, early
+// if the newest is full. Ids are kept as 128-bit hashes, about 50 bytes each. Not safe for use by several goroutines.
 type IDs struct {
 	max         int
 	seeds       [2]maphash.Seed
 	generations [3]map[idHash]int64
 	turned      time.Time
+	early       uint64
 }
 
 type idHash [2]uint64
@@ -290,11 +298,17 @@ func (s *IDs) Add(id string, offset int64) bool {
 		}
 	}
 	if len(s.generations[0]) >= s.max {
+		if len(s.generations[2]) > 0 {
+			s.early++
+		}
 		s.turn()
 	}
 	s.generations[0][h] = offset
 	return true
 }
+
+// ForgotEarly counts how often ids were forgotten because there were too many.
+func (s *IDs) ForgotEarly() uint64 { return s.early }
 
 // Find is the offset that id was added with.
 func (s *IDs) Find(id string) (int64, bool) {

@@ -37,6 +37,8 @@ type Observer interface {
 	Dead(reason envelope.Reason)
 	// Control reports a control record before it is appended, repetitions included. It may hold it back for a moment.
 	Control(rec *deliveryv1.Record)
+	// ForgotEarly reports that ids of a partition with a complete log were forgotten although two windows were not over.
+	ForgotEarly()
 }
 
 // Options of a Set.
@@ -148,9 +150,12 @@ func (s *Set) Batch(ctx context.Context, partition int, records []envelope.Messa
 	if len(records) == 0 {
 		_, _, last = h.log.Bounds()
 	}
+	before := h.log.ForgotEarly()
 	repeated := h.log.Append(entries, next, last)
 	s.count(fresh, repeated)
-	s.progress(h, next, highWater)
+	if ready := s.progress(h, next, highWater); ready && h.log.ForgotEarly() > before {
+		s.opts.Observer.ForgotEarly()
+	}
 }
 
 // decode returns an entry without a record for what was buried. Only what the group has not dealt with before is buried and counted.
@@ -190,7 +195,8 @@ func (s *Set) count(fresh, repeated int) {
 	}
 }
 
-func (s *Set) progress(h *held, next, highWater int64) {
+// progress reports whether the log is complete.
+func (s *Set) progress(h *held, next, highWater int64) (ready bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.lag = max(highWater-next, 0)
@@ -198,6 +204,7 @@ func (s *Set) progress(h *held, next, highWater int64) {
 		h.ready = true
 		s.changed()
 	}
+	return h.ready
 }
 
 // Commit is where the group's offset may go: as far as the log, but not past a letter that is still to be written.
