@@ -209,13 +209,14 @@ func TestOfTwoResumesAtOnceOneWins(t *testing.T) {
 			twin.dial([]*host{p.one, p.two}[i])
 			racing.Go(func() {
 				answer, err := twin.read()
-				for err == nil && twin.ready.Reason == "" {
+				for err == nil {
 					if strings.HasPrefix(answer, "42[") {
 						twin.handled(answer, twin.parse(answer))
 					}
-					if twin.ready.Reason == "" {
-						answer, err = twin.read()
+					if twin.ready.Reason != "" && (!twin.ready.Recovered || len(twin.got) > 0) {
+						break
 					}
+					answer, err = twin.read()
 				}
 			})
 		}
@@ -223,6 +224,8 @@ func TestOfTwoResumesAtOnceOneWins(t *testing.T) {
 		resumed := 0
 		for _, twin := range twins {
 			switch {
+			case twin.ready.Recovered && len(twin.got) == 0:
+				resumed++ // and cut off at once
 			case twin.ready.Recovered:
 				resumed++
 				twin.wantIDs(a)

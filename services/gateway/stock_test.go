@@ -143,9 +143,12 @@ func (s *stock) want(reason string) {
 	}
 }
 
-// wantIDs checks the events handled so far, each partition in its order.
+// wantIDs handles events until as many as wanted are there, and checks them, each partition in its order.
 func (s *stock) wantIDs(want ...string) {
 	s.t.Helper()
+	for len(s.got) < len(want) {
+		s.handle()
+	}
 	partition := func(a, b string) int { return strings.Compare(a[:1], b[:1]) }
 	got := slices.Clone(s.ids())
 	slices.SortStableFunc(got, partition)

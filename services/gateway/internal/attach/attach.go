@@ -49,8 +49,10 @@ type Server struct {
 	deliveryv1.UnimplementedDeliveryServer
 	options Options
 	done    chan struct{}
-	once    sync.Once
 	streams sync.WaitGroup
+
+	mu      sync.Mutex // guards stopped, and streams against Wait
+	stopped bool
 }
 
 // New returns a server that is to be registered with a grpc.Server.
@@ -66,8 +68,23 @@ func New(o Options) *Server {
 
 // Stop ends all streams and waits for their goroutines. It may be called once the hub's Run has ended or before.
 func (s *Server) Stop() {
-	s.once.Do(func() { close(s.done) })
+	s.mu.Lock()
+	if !s.stopped {
+		s.stopped = true
+		close(s.done)
+	}
+	s.mu.Unlock()
 	s.streams.Wait()
+}
+
+// add counts the two goroutines of a stream; false if none may begin.
+func (s *Server) add() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.streams.Add(2)
+	}
+	return !s.stopped
 }
 
 // Attach serves one router until either side ends it.
@@ -97,7 +114,9 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[deliveryv1.AttachRequest
 	logger.Info("router attached", "partitions", hello.Partitions, "owned", len(hello.Owned))
 	watch := newWatch()
 	ended := make(chan error, 2)
-	s.streams.Add(2)
+	if !s.add() {
+		return status.Error(codes.Unavailable, "the gateway is stopping")
+	}
 	go func() {
 		defer s.streams.Done()
 		ended <- read(ctx, stream, attached, watch)
