@@ -78,9 +78,11 @@ func TestHealthIsWhatThePlatformReads(t *testing.T) {
 	if services := body["services"].(map[string]any); services["redis"] != true || services["kafka"] != false {
 		t.Errorf("services %v", services)
 	}
-	notReady = errors.New("no router for partition 3")
-	if status, text := get(t, h, "/health"); status != 503 || !strings.Contains(text, "no router for partition 3") || !strings.Contains(text, "unhealthy") {
+	notReady = errors.New(`kafka at kafka-0.internal:9092 refuses user "interlink"`)
+	if status, text := get(t, h, "/health"); status != 503 || !strings.Contains(text, "unhealthy") || !strings.Contains(text, "/readyz") {
 		t.Errorf("%d %s", status, text)
+	} else if strings.Contains(text, "kafka-0") || strings.Contains(text, "refuses") {
+		t.Errorf("the public port tells what is for operators: %s", text)
 	}
 }
 

@@ -44,7 +44,11 @@ type healthMemory struct {
 	Total    uint64 `json:"total"`    // bytes
 }
 
-// ServeHTTP answers 200 exactly when the process is ready, else 503 with the reason.
+// unready is what anybody is told of a process that is not ready. What is missing names hosts and users, so it is for the
+// admin port only.
+const unready = "starting, stopping, or something it needs is away; /readyz of the admin port says what"
+
+// ServeHTTP answers 200 exactly when the process is ready, else 503.
 func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -62,8 +66,8 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body.Connections, body.ActiveRooms = h.counts()
 	status := http.StatusOK
-	if err := h.Ready(); err != nil {
-		body.Status, body.Reason, status = "unhealthy", err.Error(), http.StatusServiceUnavailable
+	if h.Ready() != nil {
+		body.Status, body.Reason, status = "unhealthy", unready, http.StatusServiceUnavailable
 	}
 	answer(w, status, body)
 }
