@@ -33,7 +33,9 @@ func (h *Handler) Ponged(s *socket.Socket) {
 	if st == nil || st.state != connected {
 		return
 	}
-	st.watchExpiry() // pings behind events postpone those of the heartbeat
+	// Pings behind events postpone those of the heartbeat.
+	st.watchExpiry()
+	st.touch()
 	if st.rare == nil {
 		return
 	}
