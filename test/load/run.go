@@ -109,6 +109,9 @@ func (r *Run) Failures() map[string]int {
 	return counts
 }
 
+// Seen returns when each record was first there to be delivered, in epoch milliseconds by id.
+func (r *Run) Seen() map[string]int64 { return r.oracle.Seen() }
+
 // Story tells what one client saw and what went wrong with its connections, a line each, in order.
 func (r *Run) Story(user string) []string {
 	type line struct {

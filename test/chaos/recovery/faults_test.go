@@ -95,7 +95,7 @@ func (s *suite) phase(name string, permits []string, during func(context.Context
 		s.t.Errorf("%s: %v", name, err)
 	}
 	p.End = time.Now().UnixMilli()
-	row := s.judge.Row(p, verdict.Report, verdict.Log, s.run.Histories())
+	row := s.judge.Row(p, verdict.Report, s.run.Seen(), s.run.Histories())
 	row.Settled = p.End - healed.UnixMilli()
 	s.rows = append(s.rows, row)
 	s.t.Logf("%v | settled after %d ms, %d cuts beside it", row, row.Settled, cuts)

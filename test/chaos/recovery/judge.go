@@ -49,11 +49,11 @@ type Row struct {
 	Lost, Doubled, Disordered   int
 	Other                       int // foreign, unknown, contradictory
 	Forbidden                   []checker.Beginning
-	CaughtUp50, CaughtUp99      int64 // milliseconds from the cut to having handled all that was published before the reconnect
+	CaughtUp50, CaughtUp99      int64 // milliseconds from the cut to having handled all that was there before the reconnect
 	CaughtUpMost                int64
 	Slowest                     string // the client of CaughtUpMost
 	Settled                     int64  // milliseconds that the last client needed after the phase
-	Delay50, Delay99, DelayMost int64  // from publish to handler
+	Delay50, Delay99, DelayMost int64  // from being there to the handler
 }
 
 // OK tells whether the phase was as guaranteed.
@@ -88,8 +88,9 @@ type Judge struct {
 	before checker.Report
 }
 
-// Row judges the phase that has just ended. report covers the run from its beginning.
-func (j *Judge) Row(p Phase, report checker.Report, log []checker.Record, clients []checker.Client) Row {
+// Row judges the phase that has just ended. report covers the run from its beginning; seen says when each record was first
+// there to be delivered, in epoch milliseconds by id.
+func (j *Judge) Row(p Phase, report checker.Report, seen map[string]int64, clients []checker.Client) Row {
 	j.Phases = append(j.Phases, p)
 	row := Row{Phase: p, Anew: map[string]int{}}
 	row.Lost = len(report.Lost) - len(j.before.Lost)
@@ -103,7 +104,7 @@ func (j *Judge) Row(p Phase, report checker.Report, log []checker.Record, client
 			row.Forbidden = append(row.Forbidden, Forbidden([]checker.Beginning{b}, j.Phases)...)
 		}
 	}
-	times := timesOf(p, log, clients)
+	times := timesOf(p, seen, clients)
 	row.Reconnects, row.Recovered = times.reconnects, len(times.caughtUp)
 	row.CaughtUp50, row.CaughtUp99, row.CaughtUpMost = load.Percentile(times.caughtUp, 50), load.Percentile(times.caughtUp, 99), load.Percentile(times.caughtUp, 100)
 	row.Slowest = times.slowest
@@ -120,22 +121,18 @@ type times struct {
 	delays     []int64 // of what was published in the phase
 }
 
-func timesOf(p Phase, log []checker.Record, clients []checker.Client) times {
-	stamps := make(map[string]int64, len(log))
-	for _, r := range log {
-		stamps[r.ID] = r.Stamp
-	}
+func timesOf(p Phase, seen map[string]int64, clients []checker.Client) times {
 	var t times
 	for _, c := range clients {
-		t.add(p, stamps, c)
+		t.add(p, seen, c)
 	}
 	slices.Sort(t.caughtUp)
 	slices.Sort(t.delays)
 	return t
 }
 
-// add follows one client. A connection has caught up when it has handled all that was published before it was open.
-func (t *times) add(p Phase, stamps map[string]int64, c checker.Client) {
+// add follows one client. A connection has caught up when it has handled all that was there before it was open.
+func (t *times) add(p Phase, seen map[string]int64, c checker.Client) {
 	inside := func(at int64) bool { return at >= p.Begun && at < p.End }
 	var cut, connected, caughtUp int64
 	counted := false
@@ -160,12 +157,12 @@ func (t *times) add(p Phase, stamps map[string]int64, c checker.Client) {
 			}
 			connected, caughtUp = o.Time, o.Time
 		case checker.Handled:
-			stamp := stamps[o.ID]
-			if stamp <= connected {
+			there := seen[o.ID]
+			if there <= connected {
 				caughtUp = o.Time
 			}
-			if inside(stamp) {
-				t.delays = append(t.delays, o.Time-stamp)
+			if inside(there) {
+				t.delays = append(t.delays, max(o.Time-there, 0))
 			}
 		}
 	}

@@ -104,7 +104,7 @@ func (c contestant) endure(t *testing.T, during, killEvery time.Duration, seed u
 	t.Logf("%s: %d cuts, %d servers killed, %d records by Kafka, %d by HTTP", c.name, cuts, kills, sent.Kafka, sent.HTTP)
 	t.Logf("%s: %v", c.name, verdict.Report)
 	judge := Judge{}
-	return judge.Row(p, verdict.Report, verdict.Log, run.Histories()), verdict.Report
+	return judge.Row(p, verdict.Report, run.Seen(), run.Histories()), verdict.Report
 }
 
 func share100(r checker.Report) float64 {
@@ -220,7 +220,7 @@ func TestAGatewayWithManySocketsIsKilled(t *testing.T) {
 	}
 	p.End = time.Now().UnixMilli() + 1
 	judge := Judge{}
-	row := judge.Row(p, verdict.Report, verdict.Log, run.Histories())
+	row := judge.Row(p, verdict.Report, run.Seen(), run.Histories())
 	t.Logf("\n%s\n%v\n%v\n%v", Header(), row, verdict.Report, stage.Memory)
 	if !row.OK() || row.Recovered < sockets {
 		t.Errorf("not as guaranteed: %d of %d recovered; forbidden %d", row.Recovered, sockets, len(row.Forbidden))
