@@ -22,7 +22,7 @@ const (
 	firstRetry = 200 * time.Millisecond
 	lastRetry  = 2 * time.Second
 	askEvery   = 100 * time.Millisecond // questions of Locate: anybody can make up names
-	forgotFor  = 15 * time.Second // that gateways may take to write everything again
+	forgotFor  = 15 * time.Second       // that gateways may take to write everything again
 )
 
 // Options of New.
