@@ -79,7 +79,6 @@ type pipe struct {
 	rooms  map[uint64]bool
 	pos    []int64
 	seek   []uint64
-	sent   []int64 // 0: no range was sent of this number
 }
 
 func newFeed(t *testing.T, partitions int) *feed {
