@@ -11,6 +11,8 @@ PROGRAMS := interlink gateway router presence protocol-server
 # How many packages are tested at once. The tests talk to each other over loopback: more than the cores only makes them slow.
 TEST_JOBS ?= 2
 FUZZTIME ?= 60s
+# What lint reads beside the rest: the suites that other targets run.
+TAGS := system,chaos,soak
 IMAGE ?= localhost/interlink:$(VERSION)
 
 .PHONY: help
@@ -57,7 +59,7 @@ verify-modules:
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
 	@cd tools && GOWORK=off go build -o ../bin/tools/staticcheck honnef.co/go/tools/cmd/staticcheck
-	@for m in $(MODULES); do echo "# $$m"; (cd $$m && go vet ./... && ../bin/tools/staticcheck ./...); done
+	@for m in $(MODULES); do echo "# $$m"; (cd $$m && go vet -tags $(TAGS) ./... && ../bin/tools/staticcheck -tags $(TAGS) ./...); done
 
 .PHONY: fuzz
 fuzz: ## every fuzzer for FUZZTIME (60s)
