@@ -33,12 +33,18 @@ func TestTheTopicIsMadeAnew(t *testing.T) {
 	for _, p := range everybody {
 		p.await("message:new", 50)
 	}
-	// One is away while it happens: it is told when it comes back.
-	everybody[0].cut()
+	// One is away while it happens, and comes back when everybody else has been told. Another comes back at once: whatever
+	// it is told then, its connection ends with the others'.
+	away := everybody[people-1]
+	away.cut()
 	remake(t, s, topic)
 	begun := time.Now()
-	for i, p := range everybody {
-		if i > 0 {
+	if early := everybody[0]; early.conn.Err() == nil {
+		early.cut()
+		early.connect()
+	}
+	for _, p := range everybody {
+		if p != away {
 			select {
 			case <-p.conn.Done():
 				p.conn.Wait()

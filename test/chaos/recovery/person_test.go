@@ -161,7 +161,7 @@ func (p *person) await(name string, n int) []event {
 		select {
 		case <-woken:
 		case <-late:
-			p.t.Fatalf("%s heard %d of %d %s: %v", p.user, p.count(name), n, name, p.heard)
+			p.t.Fatalf("%s heard %d of %d %s, %d events in all", p.user, p.count(name), n, name, len(p.heard))
 		}
 	}
 }
