@@ -66,6 +66,9 @@ func (w *Writer) Touch() (mark uint64) {
 	return w.changes
 }
 
+// Run is that of the last acknowledged write.
+func (w *Writer) Run() string { return w.run }
+
 // Version is the highest that a write so far may have had.
 func (w *Writer) Version() uint64 { return w.version }
 

@@ -7,8 +7,11 @@
 package resume
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -48,18 +51,34 @@ type Start struct {
 	MadeMs int64 // epoch milliseconds
 }
 
-// Append encodes the start.
+// Append encodes the start: epoch (8 bytes), time and offsets as unsigned varints.
 func (s Start) Append(b []byte) []byte {
-	return cursor.Base{Epoch: s.Epoch, MadeMs: s.MadeMs, Offsets: s.At, TimesMs: make([]int64, len(s.At))}.Append(b)
+	b = binary.BigEndian.AppendUint64(b, s.Epoch)
+	b = binary.AppendUvarint(b, uint64(s.MadeMs))
+	for _, offset := range s.At {
+		b = binary.AppendUvarint(b, uint64(offset))
+	}
+	return b
 }
+
+var errStart = errors.New("session's start: malformed")
 
 // ParseStart reads what Append wrote.
 func ParseStart(b []byte) (Start, error) {
-	base, err := cursor.ParseBase(b)
-	if err != nil {
-		return Start{}, fmt.Errorf("session's start: %w", err)
+	if len(b) < 9 {
+		return Start{}, errStart
 	}
-	return Start{Epoch: base.Epoch, At: base.Offsets, MadeMs: base.MadeMs}, nil
+	s := Start{Epoch: binary.BigEndian.Uint64(b)}
+	var numbers []int64
+	for b = b[8:]; len(b) > 0; {
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > math.MaxInt64 {
+			return Start{}, errStart
+		}
+		numbers, b = append(numbers, int64(n)), b[size:]
+	}
+	s.MadeMs, s.At = numbers[0], numbers[1:]
+	return s, nil
 }
 
 // Input is what is known of a resume.

@@ -72,7 +72,7 @@ func (h *Handler) Connect(s *socket.Socket, data json.RawMessage, shake engine.H
 	if offer, ok := resume.ReadOffer(in.PID, in.Offset); ok {
 		a.offer = &offer
 	}
-	st.attempt = a
+	st.some().attempt = a
 	a.queue()
 }
 
@@ -215,7 +215,7 @@ func (a *attempt) accept(out hub.Outcome) {
 		return
 	}
 	h := st.handler
-	st.state, st.attempt = connected, nil
+	st.connect()
 	st.socket.Accept(socket.Accepted{SID: st.member.Socket, PID: st.pid})
 	h.options.Metrics.Connected("ok")
 	h.options.Roster.Online(st.member.User, st.member.Socket)
@@ -261,7 +261,7 @@ func (a *attempt) refuse(code, message string) {
 	}
 	a.session.post(func() {
 		if st := a.session; st.state == connecting {
-			st.attempt, st.over = nil, true
+			st.over = true
 			st.finish()
 			st.handler.options.Metrics.Connected("refused")
 			st.socket.Refuse(message, data)

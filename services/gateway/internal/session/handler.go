@@ -199,10 +199,8 @@ type session struct {
 	socket    *socket.Socket // nil on its way here from another gateway
 	name      string         // the user's, to show to others
 	pid       string
-	attempt   *attempt              // its CONNECT, until that is answered
-	writer    *sessionrecord.Writer // nil: no record is kept, or no longer
-	recorded  int64                 // when it was written last, epoch seconds
-	proof     *proof                // nil: nothing but the name is needed to ask for permissions
+	kept      *kept  // its record; nil: none is kept, or it is being written
+	proof     *proof // nil: nothing but the name is needed to ask for permissions
 	rare      *rare
 	inbox     inbox
 	expiry    func() bool           // cancels the timer of the end, nil: none is near
@@ -234,7 +232,9 @@ type rare struct {
 	idle    []func()    // called when all is answered
 	denied  []room.Room // lost on the way from another gateway
 
-	waiters []waiter // for the record
+	attempt *attempt              // its CONNECT, until that is answered
+	writer  *sessionrecord.Writer // of its record, while there is something to write
+	waiters []waiter              // for that
 
 	track       receipts.Track // what it was given and has not proven to have
 	feeds       []*feed
@@ -251,7 +251,7 @@ type rare struct {
 // empty reports whether nothing is in it.
 func (r *rare) empty() bool {
 	return len(r.typing)+len(r.joining)+len(r.idle)+len(r.denied)+r.track.Len()+len(r.feeds)+len(r.behind)+len(r.sinces) == 0 &&
-		len(r.waiters) == 0 && r.opening == nil && r.retry == nil && !r.leaving && !r.pouring
+		r.attempt == nil && r.writer == nil && len(r.waiters) == 0 && r.opening == nil && r.retry == nil && !r.leaving && !r.pouring
 }
 
 // some returns the rare part, to be filled.
@@ -380,10 +380,12 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 		return
 	}
 	was := st.state
+	if was == connecting && st.rare != nil && st.rare.attempt != nil {
+		st.rare.attempt.leave()
+	}
 	st.over = st.over || reason == engine.Left || was == connecting
 	st.finish()
 	if was == connecting {
-		st.attempt.leave()
 		h.options.Metrics.Connected("gone")
 		return
 	}
@@ -398,12 +400,36 @@ func (h *Handler) Closed(s *socket.Socket, reason engine.Reason) {
 
 // finish ends the session; its record is kept as long as its client may come back.
 func (st *session) finish() {
-	if st.writer != nil && st.state == connected {
+	if st.state == connected {
 		st.compare()
 	}
+	var w *sessionrecord.Writer
+	if st.rare != nil {
+		w = st.rare.writer
+	}
 	st.state = closed
+	st.endNow(w)
+}
+
+// endNow ends the session, whose record is being written, perhaps.
+func (st *session) endNow(w *sessionrecord.Writer) {
+	if st.kept != nil { // it is let go of before its rooms are
+		st.endRecord()
+	}
 	st.end()
-	st.endRecord()
+	if w != nil {
+		st.some().writer = w
+		st.endRecord()
+	}
+}
+
+// connect makes the session one that is connected.
+func (st *session) connect() {
+	st.state = connected
+	if st.rare != nil {
+		st.rare.attempt = nil
+		st.tidy()
+	}
 }
 
 // acker counts the answer as outstanding until it is given.

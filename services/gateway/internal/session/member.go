@@ -47,7 +47,7 @@ func (st *session) displace() {
 	if st.displaced = true; st.state == connected {
 		st.handler.options.Roster.Offline(st.member.User, st.member.Socket, false)
 	}
-	st.writer = nil // the record is the other's
+	st.forsakeRecord() // it is the other's
 	st.socket.CloseTransport(engine.Server)
 }
 

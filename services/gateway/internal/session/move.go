@@ -115,13 +115,11 @@ func (st *session) freeze(at []int64) (Moved, error) {
 		Since: time.UnixMilli(st.since), UserAgent: st.userAgent.Value(), Unsent: unsent,
 	}
 	m.Pings, m.Inbox = st.socket.Session().Unanswered(), st.moveInbox()
-	if w := st.writer; w != nil {
-		record := w.Record()
+	if record, ok := st.forsakeRecord(); ok {
 		m.Start, m.Lives = record.Start, []string{string(record.Life)}
 		for _, life := range record.Before {
 			m.Lives = append(m.Lives, string(life))
 		}
-		st.writer = nil // the record is the other gateway's to write from now on
 	}
 	st.state = closed
 	st.end()
@@ -192,8 +190,8 @@ func (h *Handler) Take(ctx context.Context, m Moved, shard int, adopt func(unsen
 func (h *Handler) forget(st *session) {
 	h.options.Hub.Do(int(st.shard), func() {
 		st.state = closed
-		h.options.Hub.Remove(&st.member)
 		st.endRecord()
+		h.options.Hub.Remove(&st.member)
 	})
 }
 
@@ -206,14 +204,11 @@ func (h *Handler) recordMoved(ctx context.Context, st *session, m Moved) {
 	done := make(chan struct{})
 	st.post(func() {
 		era, _ := h.records.present()
-		record := sessionrecord.Record{
-			Session: m.PID, Socket: m.Socket, User: st.member.User, Life: h.records.life, Era: era,
-			Start: m.Start, Extra: []byte(h.options.Gateway), Rooms: st.entries(),
-		}
+		record := sessionrecord.Record{Era: era, Start: m.Start, Rooms: st.entries()}
 		for _, life := range m.Lives[:min(len(m.Lives), sessionrecord.MaxBefore)] {
 			record.Before = append(record.Before, sessionrecord.Life(life))
 		}
-		st.writer = sessionrecord.NewWriter(record)
+		st.record(record)
 		st.whenRecorded(func(uint64) { close(done) })
 	})
 	select {

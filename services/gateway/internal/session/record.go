@@ -5,6 +5,9 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unique"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engine"
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
@@ -21,6 +24,17 @@ type waiter struct {
 	then func(era uint64)
 }
 
+// kept is what a session remembers of its record while nothing is to be written: as little as it takes to go on, for
+// there are very many. A write in its making is in rare.
+type kept struct {
+	version, era uint64
+	run          unique.Handle[string]
+	start        string
+	before       []sessionrecord.Life
+	rooms        []uint64 // hashes of the entries, ordered
+	at           uint32   // when it was written last, epoch seconds
+}
+
 // keepRecord begins the record of a session that starts now. Everything about a record is on the shard.
 func (st *session) keepRecord(start resume.Start) {
 	h := st.handler
@@ -28,13 +42,62 @@ func (st *session) keepRecord(start resume.Start) {
 		return
 	}
 	era, _ := h.records.present()
-	st.writer = sessionrecord.NewWriter(sessionrecord.Record{
-		Session: st.pid, Socket: st.member.Socket, User: st.member.User, Life: h.records.life, Era: era,
-		Start: start.Append(nil), Extra: []byte(h.options.Gateway), Rooms: st.entries(),
-	})
+	st.record(sessionrecord.Record{Era: era, Start: start.Append(nil), Rooms: st.entries()})
 }
 
-// entries are the session's rooms as a record has them.
+// record begins with a record whose identity is this session's.
+func (st *session) record(r sessionrecord.Record) {
+	h := st.handler
+	r.Session, r.Socket, r.User, r.Life, r.Extra = st.pid, st.member.Socket, st.member.User, h.records.life, []byte(h.options.Gateway)
+	st.some().writer = sessionrecord.NewWriter(r)
+	st.kept = nil
+}
+
+// recorded reports whether a record is kept of the session.
+func (st *session) recorded() bool { return st.kept != nil || st.rare != nil && st.rare.writer != nil }
+
+// writer is what writes the record; nil if none is kept.
+func (st *session) writer() *sessionrecord.Writer {
+	if st.rare != nil && st.rare.writer != nil {
+		return st.rare.writer
+	}
+	k := st.kept
+	if k == nil {
+		return nil
+	}
+	rooms := st.entries()
+	rooms = slices.DeleteFunc(rooms, func(e string) bool { _, in := slices.BinarySearch(k.rooms, hash(e)); return !in })
+	st.record(sessionrecord.Record{
+		Era: k.era, Version: k.version, Run: k.run.Value(), Start: []byte(k.start), Before: k.before, Rooms: rooms,
+	})
+	if len(rooms) < len(k.rooms) { // which have gone is not known any more
+		st.rare.writer.Rewrite(k.era)
+	}
+	return st.rare.writer
+}
+
+// park lets go of the writer when all is written.
+func (st *session) park() {
+	w := st.rare.writer
+	if w.Due() || w.InFlight() || len(st.rare.waiters) > 0 {
+		return
+	}
+	r := w.Record()
+	k := &kept{
+		version: w.Version(), era: r.Era, run: unique.Make(w.Run()), start: string(r.Start), before: slices.Clip(r.Before),
+		rooms: make([]uint64, len(r.Rooms)), at: uint32(st.handler.options.Now().Unix()),
+	}
+	for i, e := range r.Rooms {
+		k.rooms[i] = hash(e)
+	}
+	slices.Sort(k.rooms)
+	st.kept, st.rare.writer = k, nil
+	st.tidy()
+}
+
+func hash(entry string) uint64 { return xxhash.Sum64String(entry) }
+
+// entries are the session's rooms as a record has them, ordered.
 func (st *session) entries() []string {
 	grants := st.member.Grants()
 	out := make([]string, len(grants))
@@ -45,36 +108,45 @@ func (st *session) entries() []string {
 	return out
 }
 
-// compare tells the writer which rooms have come and gone.
+// compare tells the writer which rooms have come and gone, and that the era was raised.
 func (st *session) compare() {
-	now, before := st.entries(), st.writer.Rooms()
+	if !st.recorded() {
+		return
+	}
+	now := st.entries()
+	era, _ := st.handler.records.present()
+	if k := st.kept; k != nil && k.era == era && len(k.rooms) == len(now) &&
+		!slices.ContainsFunc(now, func(e string) bool { _, in := slices.BinarySearch(k.rooms, hash(e)); return !in }) {
+		return
+	}
+	w := st.writer()
+	before := w.Rooms()
 	for _, e := range before {
 		if _, in := slices.BinarySearch(now, e); !in {
-			st.writer.Leave(e)
+			w.Leave(e)
 		}
 	}
 	for _, e := range now {
 		if _, in := slices.BinarySearch(before, e); !in {
-			st.writer.Join(e)
+			w.Join(e)
 		}
+	}
+	if w.Era() != era {
+		w.Rewrite(era)
 	}
 }
 
 // whenRecorded calls then when the record has the session as it is now, or when the store has been away for long enough:
 // then gets the era that cursors have to be of at least.
 func (st *session) whenRecorded(then func(era uint64)) {
-	if st.writer == nil {
-		then(0)
-		return
-	}
 	st.compare()
-	if !st.writer.Due() {
+	r := st.rare
+	if r == nil || r.writer == nil || !r.writer.Due() {
 		then(0)
 		return
 	}
-	r := st.some()
 	era, _ := st.handler.records.present()
-	r.waiters = append(r.waiters, waiter{mark: st.writer.Mark(), joined: era, since: st.handler.options.Now(), then: then})
+	r.waiters = append(r.waiters, waiter{mark: r.writer.Mark(), joined: era, since: st.handler.options.Now(), then: then})
 	st.writeNow()
 }
 
@@ -90,7 +162,7 @@ func (st *session) writeNow() {
 
 // writeLater has the record written when there is time, with whatever has changed until then.
 func (st *session) writeLater() {
-	if st.writer == nil || st.later {
+	if !st.recorded() || st.later {
 		return
 	}
 	st.later = true
@@ -99,7 +171,7 @@ func (st *session) writeLater() {
 		turn := make(chan func(), 1)
 		h.options.Hub.Do(int(st.shard), func() {
 			st.later = false
-			if st.state == closed || st.writer == nil {
+			if st.state == closed || !st.recorded() {
 				turn <- nil
 				return
 			}
@@ -123,7 +195,7 @@ func (st *session) writeLater() {
 
 // nextWrite is what is to be sent now. Without a store, who waits goes on.
 func (st *session) nextWrite() (sessionrecord.Write, bool) {
-	if !st.writer.Due() {
+	if st.rare == nil || st.rare.writer == nil || !st.rare.writer.Due() {
 		return sessionrecord.Write{}, false
 	}
 	era, ok := st.handler.records.attempt()
@@ -131,10 +203,10 @@ func (st *session) nextWrite() (sessionrecord.Write, bool) {
 		st.unrecorded()
 		return sessionrecord.Write{}, false
 	}
-	if st.writer.Era() != era {
-		st.writer.Rewrite(era)
+	if st.rare.writer.Era() != era {
+		st.rare.writer.Rewrite(era)
 	}
-	return st.writer.Next()
+	return st.rare.writer.Next()
 }
 
 // send sends a write and reports it back. It blocks.
@@ -146,22 +218,22 @@ func (st *session) send(ctx context.Context, write sessionrecord.Write) {
 
 // wrote takes the store's answer.
 func (st *session) wrote(stored Stored, err error) {
-	if st.writer == nil { // moved to another gateway
+	if st.rare == nil || st.rare.writer == nil { // the record is another's
 		return
 	}
-	h := st.handler
+	w := st.rare.writer
 	switch {
 	case errors.Is(err, ErrRefused):
-		h.options.Logger.Error("session record refused", "error", err)
-		st.writer.Failed()
+		st.handler.options.Logger.Error("session record refused", "error", err)
+		w.Failed()
 		st.unrecorded()
 		return
 	case err != nil:
-		st.writer.Failed()
+		w.Failed()
 		st.writeFailed(err)
 		return
-	case !st.writer.Done(stored.Outcome, stored.Version, stored.Run):
-		st.writer = nil
+	case !w.Done(stored.Outcome, stored.Version, stored.Run):
+		st.rare.writer = nil
 		st.taken()
 		return
 	}
@@ -169,16 +241,16 @@ func (st *session) wrote(stored Stored, err error) {
 		st.endRecord()
 		return
 	}
-	st.recorded = h.options.Now().Unix()
-	for st.rare != nil && len(st.rare.waiters) > 0 && st.writer != nil && st.writer.Covers(st.rare.waiters[0].mark) {
-		w := st.rare.waiters[0]
+	for st.rare != nil && len(st.rare.waiters) > 0 && w.Covers(st.rare.waiters[0].mark) {
+		next := st.rare.waiters[0]
 		st.rare.waiters = st.rare.waiters[1:]
-		w.then(0)
+		next.then(0)
 	}
-	st.tidy()
-	if st.writer != nil && st.state != closed {
-		st.writeNow()
+	if st.state == closed || st.rare == nil || st.rare.writer != w {
+		return
 	}
+	st.writeNow()
+	st.park()
 }
 
 // writeFailed tries again for a while, as long as somebody waits, and then has the store count as away.
@@ -209,7 +281,7 @@ func (st *session) after(d time.Duration, f func()) {
 		return
 	}
 	st.socket.Shard().After(d, func() {
-		if st.state != closed && st.writer != nil {
+		if st.state != closed && st.recorded() {
 			f()
 		}
 	})
@@ -249,12 +321,14 @@ func (st *session) citing(era uint64, held *hub.Outcome, then func(cursor []byte
 
 // touch keeps the record of a session that lives long.
 func (st *session) touch() {
-	if st.writer == nil || st.recorded == 0 {
+	k := st.kept
+	if k == nil {
 		return
 	}
-	if st.handler.options.Now().Unix()-st.recorded > int64(st.handler.records.ttl().Seconds()/2) {
-		st.recorded = st.handler.options.Now().Unix()
-		st.writer.Touch()
+	now := uint32(st.handler.options.Now().Unix())
+	if now-k.at > uint32(st.handler.records.ttl().Seconds()/2) {
+		k.at = now
+		st.writer().Touch()
 		st.writeLater()
 	}
 }
@@ -262,24 +336,45 @@ func (st *session) touch() {
 // endRecord lets go of the record of a session that has ended: at once if for good, else it is kept as long as its
 // client may come back.
 func (st *session) endRecord() {
-	w := st.writer
-	if w == nil || w.InFlight() {
+	if !st.recorded() {
+		return
+	}
+	records := st.handler.records
+	era, away := records.present()
+	if k := st.kept; k != nil && (st.over || !away && k.era == era) {
+		st.kept = nil
+		st.letGo(k.version)
+		return
+	}
+	w := st.writer()
+	if w.InFlight() {
 		return // wrote comes back to it
 	}
-	st.writer = nil
-	records := st.handler.records
-	pid, version := st.pid, w.Version()
-	if era, away := records.present(); !st.over && (away || w.Due() || w.Era() != era) {
+	st.rare.writer = nil
+	if !st.over && (away || w.Due() || w.Era() != era) {
 		records.later(func(ctx context.Context) { records.adopt(ctx, w) })
 		return
 	}
-	ttl := records.lostTTL()
-	if st.over {
-		ttl = 0
+	st.letGo(w.Version())
+}
+
+// letGo has the store keep a record for as long as its client may come back, or not at all.
+func (st *session) letGo(version uint64) {
+	records, pid, ttl := st.handler.records, st.pid, time.Duration(0)
+	if !st.over {
+		ttl = records.lostTTL()
 	}
-	records.later(func(ctx context.Context) {
-		records.end(ctx, pid, version, ttl)
-	})
+	records.later(func(ctx context.Context) { records.end(ctx, pid, version, ttl) })
+}
+
+// forsakeRecord forgets a record that is another's to write from now on, and returns it.
+func (st *session) forsakeRecord() (r sessionrecord.Record, ok bool) {
+	w := st.writer()
+	if w == nil {
+		return r, false
+	}
+	st.kept, st.rare.writer = nil, nil
+	return w.Record(), true
 }
 
 // taken ends a socket whose session goes on elsewhere.
@@ -287,4 +382,15 @@ func (st *session) taken() {
 	if st.state != closed && st.socket != nil {
 		st.socket.CloseTransport(engine.Server)
 	}
+}
+
+// recordVersion is the highest that the record may have here; 0 if none is kept.
+func (st *session) recordVersion() uint64 {
+	switch {
+	case st.kept != nil:
+		return st.kept.version
+	case st.rare != nil && st.rare.writer != nil:
+		return st.rare.writer.Version()
+	}
+	return 0
 }

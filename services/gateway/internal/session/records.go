@@ -66,6 +66,7 @@ type records struct {
 	era     uint64
 	tried   bool // a write of the present era was tried
 	away    bool
+	lost    uint64                  // how often the store lost what it knew
 	orphans []*sessionrecord.Writer // of sessions that have ended and could not be written
 	pending int                     // in idle
 }
@@ -160,7 +161,7 @@ func (r *records) back() {
 		r.idle.do(func(ctx context.Context) { r.adopt(ctx, w) })
 	}
 	r.handler.options.Hub.Each(func(c hub.Conn) {
-		if st, ok := c.(*session); ok && st.writer != nil && (st.writer.Due() || st.writer.Era() != era) {
+		if st, ok := c.(*session); ok && st.recorded() && (st.kept == nil || st.kept.era != era) {
 			st.writeLater()
 		}
 	})
@@ -168,12 +169,23 @@ func (r *records) back() {
 
 // forgotten has everything written again.
 func (r *records) forgotten() {
+	r.mu.Lock()
+	r.lost++
+	r.mu.Unlock()
 	r.handler.options.Hub.Each(func(c hub.Conn) {
-		if st, ok := c.(*session); ok && st.writer != nil {
-			st.writer.Rewrite(st.writer.Era())
+		if st, ok := c.(*session); ok && st.recorded() {
+			w := st.writer()
+			w.Rewrite(w.Era())
 			st.writeLater()
 		}
 	})
+}
+
+// losses counts how often the store is known to have lost what it knew.
+func (r *records) losses() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
 }
 
 // orphan keeps the record of a session that has ended for when the store is back: its client may come back elsewhere.

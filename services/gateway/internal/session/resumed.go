@@ -15,7 +15,6 @@ import (
 	"github.com/edumatrix/interlink/services/internal/auth"
 	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
-	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 )
 
 const (
@@ -121,16 +120,18 @@ func (st *session) resumed(a *attempt, r *resuming, frames []*engine.Frame) {
 		return
 	}
 	h.options.Hub.Hide(&st.member, r.lost)
-	st.state, st.pid, st.attempt = connected, r.record.Session, nil
-	st.writer = sessionrecord.NewWriter(r.record)
-	st.recorded = h.options.Now().Unix()
+	st.pid = r.record.Session
+	st.record(r.record)
+	if h.records.losses() != r.losses { // it may have been lost since it was taken
+		st.rare.writer.Rewrite(r.record.Era)
+	}
+	st.connect()
 	st.socket.Accept(socket.Accepted{SID: st.member.Socket, PID: st.pid})
 	h.options.Metrics.Connected("ok")
 	h.options.Metrics.Resumed(string(resume.Resumed))
 	h.options.Roster.Online(st.member.User, st.member.Socket)
 	st.watchExpiry()
-	st.compare()
-	st.writeNow()
+	st.noteRooms()
 	st.busy++ // a move waits
 	st.feedFrames(frames, free, func() {
 		st.ready(resume.Resumed, true, r.out.Cursor)
@@ -244,9 +245,12 @@ func (st *session) recheck(rooms []room.Room, within time.Duration) {
 
 // noteRooms has the record follow when nobody waits for it.
 func (st *session) noteRooms() {
-	if st.writer == nil || st.state != connected {
+	if !st.recorded() || st.state != connected {
 		return
 	}
 	st.compare()
 	st.writeNow()
+	if st.rare != nil && st.rare.writer != nil {
+		st.park()
+	}
 }

@@ -36,6 +36,7 @@ type resuming struct {
 	kept    []room.Room        // those of grants that nobody could decide about: they are asked about later
 	lost    []room.Room        // the user is not admitted to them any more
 	invited []room.Room        // to be asked about when the session goes on
+	losses  uint64             // of the store, when the record was read
 	out     hub.Outcome
 	bytes   int64 // reserved for the replay
 }
@@ -135,6 +136,7 @@ func (a *attempt) look(ctx context.Context, user string) (r *resuming, reason re
 	if err != nil || reason != "" {
 		return nil, reason, reason == resume.NoBase && a.forgotten(ctx), err
 	}
+	losses := h.records.losses()
 	record, run, err := h.options.Store.Read(ctx, a.offer.Session)
 	if errors.Is(err, ErrNotStored) {
 		return nil, resume.NoSession, a.forgotten(ctx), nil
@@ -151,7 +153,7 @@ func (a *attempt) look(ctx context.Context, user string) (r *resuming, reason re
 		Arrived: a.arrived, Window: h.options.ResumeWindow, User: user, Cursor: c, Record: &record, Start: start, Run: run,
 	})
 	a.proof = v.Proof
-	return &resuming{record: record, start: start, since: v.Since}, v.Reason, v.Wait, nil
+	return &resuming{losses: losses, record: record, start: start, since: v.Since}, v.Reason, v.Wait, nil
 }
 
 // forgotten reports whether the store has lately lost what it knew: gateways are writing it again.
@@ -360,7 +362,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (h *Handler) Close(ctx context.Context, user, socket string, version uint64) error {
 	return h.options.Hub.Displace(ctx, user, socket, func(c hub.Conn) bool {
 		st, ok := c.(*session)
-		return ok && st.state == connected && (st.writer == nil || st.writer.Version() < version)
+		return ok && st.state == connected && st.recordVersion() < version
 	})
 }
 
