@@ -126,7 +126,7 @@ func killBroker(s *Stage, n int) (func() error, error) {
 func rebalance(s *Stage, n int) (func() error, error) {
 	r := s.Routers[n%len(s.Routers)]
 	for range 3 {
-		if err := r.Terminate(10 * time.Second); err != nil {
+		if err := r.Terminate(30 * time.Second); err != nil {
 			return nil, err
 		}
 		if err := errors.Join(r.Restart(), r.WaitReady(s.ctx, harness.HTTPStatus("http://"+r.Admin+"/readyz", 200))); err != nil {

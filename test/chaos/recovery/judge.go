@@ -157,7 +157,10 @@ func (t *times) add(p Phase, seen map[string]int64, c checker.Client) {
 			}
 			connected, caughtUp = o.Time, o.Time
 		case checker.Handled:
-			there := seen[o.ID]
+			there, known := seen[o.ID]
+			if !known {
+				continue // younger than seen
+			}
 			if there <= connected {
 				caughtUp = o.Time
 			}
