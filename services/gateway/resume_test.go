@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/cursor"
+	"github.com/edumatrix/interlink/services/gateway/internal/resume"
 )
 
 func TestASessionIsResumedOnAnyGateway(t *testing.T) {
@@ -270,4 +272,81 @@ func TestALostSessionsRecordIsKeptForTheWindow(t *testing.T) {
 	if got := ttl(); got < 30*time.Minute {
 		t.Errorf("after the resume it is kept for %v", got)
 	}
+}
+
+func TestAPollingClientIsResumedAndUpgrades(t *testing.T) {
+	p := newPair(t, 2, nil)
+	c := p.client("u")
+	c.connect(p.one)
+	c.join("r:1")
+	c.cut()
+	a, b := p.publish(0, "r:1"), p.publish(1, "r:1")
+	poll := &poller{t: t, hosts: []*host{p.one, p.two}}
+	poll.open()
+	poll.request(http.MethodPost, fmt.Sprintf(`40{"token":"u","pid":%q,"offset":%s}`, c.pid, c.offset))
+	take := func(texts []string) {
+		for _, text := range texts {
+			if strings.HasPrefix(text, "42[") {
+				c.handled(text, c.parse(text))
+			}
+		}
+	}
+	for c.ready = (ready{}); c.ready.Reason == "" && !t.Failed(); {
+		take(poll.get())
+	}
+	c.want("resumed")
+	ws, last := poll.upgrade(p.two)
+	if ws == nil {
+		return
+	}
+	take(last)
+	c.client = ws
+	d := p.publish(0, "r:1")
+	c.wantIDs(a, b, d)
+	await(t, "the record of the move", func() bool {
+		r := p.backend.record(c.pid)
+		return r != nil && string(r.Extra) == p.two.options.ID
+	})
+	_ = ws.ws.Close()
+	e := p.publish(1, "r:1")
+	c.connect(p.one)
+	c.want("resumed")
+	c.wantIDs(a, b, d, e)
+}
+
+func TestASessionIsResumedAfterALongSilence(t *testing.T) {
+	p := newPair(t, 1, func(o *Options) {
+		o.PingInterval, o.PingTimeout, o.ResumeWindow = 200*time.Millisecond, 500*time.Millisecond, 6*time.Second
+	})
+	c := p.client("u")
+	c.connect(p.one)
+	for begun := time.Now(); time.Since(begun) < 7*time.Second; { // longer than the window
+		if e := c.handle(); e.name != "session:cursor" {
+			t.Fatalf("got %s", e.name)
+		}
+	}
+	c.cut()
+	a := p.publish(0, "user:u")
+	c.connect(p.two)
+	c.want("resumed")
+	c.wantIDs(a)
+}
+
+func TestAClientThatWasAwayForLongerThanTheWindowStartsFresh(t *testing.T) {
+	p := newPair(t, 1, nil)
+	c := p.client("u")
+	c.connect(p.one)
+	c.cut()
+	c.offset = fmt.Sprintf("%q", p.signer.Append(nil, &cursor.Base{Epoch: cursor.Epoch("e"), Life: 1}, 0, []int64{0}, time.Now().Add(-2*time.Minute).UnixMilli()))
+	b := p.backend
+	b.mu.Lock() // and its session is as old
+	start, err := resume.ParseStart(b.records.records[c.pid].Start)
+	if err != nil {
+		t.Error(err)
+	}
+	start.MadeMs -= (3 * time.Minute).Milliseconds()
+	b.records.records[c.pid].Start = start.Append(nil)
+	b.mu.Unlock()
+	c.connect(p.two)
+	c.want("window")
 }
