@@ -277,6 +277,7 @@ func TestAnotherTopicIsToldToEveryone(t *testing.T) {
 	p.feed.mu.Unlock()
 	p.feed.attach(p.one.grpc)
 	p.feed.attach(p.two.grpc)
+	await(t, "both gateways at the new topic", func() bool { return p.one.hub.Log() == "another" && p.two.hub.Log() == "another" })
 	for {
 		if _, err := here.read(); err != nil {
 			break
