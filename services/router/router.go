@@ -81,7 +81,7 @@ func New(o Options) (*Router, error) {
 	if r.metrics, err = newMetrics(o.Registry, r); err != nil {
 		return nil, fmt.Errorf("router: metrics: %w", err)
 	}
-	r.producer = producer.New(producer.Options{Cluster: cluster, MaxInFlight: o.MaxInFlight})
+	r.producer = producer.New(producer.Options{Cluster: cluster, MaxInFlight: o.MaxInFlight, Lanes: o.Partitions})
 	r.letters = deadletter.New(burier{r}, o.Logger, func() { r.metrics.deadLetters.WithLabelValues("dropped").Inc() })
 	r.held = partitions.New(partitions.Options{Topic: o.topic(topicEvents), Window: o.Window, LogBytes: o.LogBytes,
 		MaxIDs: o.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})

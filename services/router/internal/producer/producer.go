@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,18 +47,21 @@ type Options struct {
 	Cluster     *kafkaconn.Cluster
 	MaxInFlight int64         // bytes written and not yet acknowledged, default 32 MiB; beyond it Write answers ErrBusy
 	Linger      time.Duration // how long a batch waits for company, default 1 ms
+	Lanes       int           // a topic's: best its partitions, default 12
 }
 
 const (
 	recordOverhead = 128
 	batchBytes     = 1 << 20
+	batchRecords   = 500
 	// Attempts within one Write: with these pauses about ten seconds, which outlasts the election of a leader.
 	attempts    = 12
 	firstPause  = 50 * time.Millisecond
 	longPause   = time.Second
 	callTimeout = 5 * time.Second
-	// writeTimeout is how long the writer may be at it, whoever still waits: every attempt of a few batches in a row.
-	writeTimeout = 5 * time.Minute
+	// writeTimeout is how long the writer may be at it, whoever still waits: every attempt of a batch.
+	writeTimeout = 2 * time.Minute
+	closeTimeout = 10 * time.Second // of Close: a broker that is away must not hold up the end of the process
 )
 
 // Producer writes. Safe for use by many goroutines.
@@ -65,7 +69,11 @@ type Producer struct {
 	writer   *kafka.Writer
 	cluster  *kafkaconn.Cluster
 	maximum  int64
+	count    int
 	inFlight atomic.Int64
+
+	mu    sync.Mutex // guards lanes
+	lanes map[laneKey]*lane
 }
 
 // New makes a Producer; Close it.
@@ -76,21 +84,22 @@ func New(o Options) *Producer {
 	if o.Linger <= 0 {
 		o.Linger = time.Millisecond
 	}
-	return &Producer{cluster: o.Cluster, maximum: o.MaxInFlight, writer: &kafka.Writer{
+	if o.Lanes <= 0 {
+		o.Lanes = 12
+	}
+	return &Producer{cluster: o.Cluster, maximum: o.MaxInFlight, count: o.Lanes, lanes: map[laneKey]*lane{}, writer: &kafka.Writer{
 		Addr: kafka.TCP(o.Cluster.Brokers()...), Balancer: kafka.Murmur2Balancer{}, Transport: o.Cluster.Transport(),
-		BatchTimeout: o.Linger, BatchSize: 500, BatchBytes: batchBytes, RequiredAcks: kafka.RequireAll,
+		BatchTimeout: o.Linger, BatchSize: batchRecords, BatchBytes: batchBytes, RequiredAcks: kafka.RequireAll,
 		MaxAttempts: attempts, WriteBackoffMin: firstPause, WriteBackoffMax: longPause,
 		ReadTimeout: callTimeout, WriteTimeout: callTimeout, Completion: complete,
 	}}
 }
 
-// pending waits for one record's completion; the writer's goroutine sends exactly once.
-type pending chan Result
-
+// complete is told by the writer, before WriteMessages returns.
 func complete(messages []kafka.Message, err error) {
 	for i := range messages {
-		if p, ok := messages[i].WriterData.(pending); ok {
-			p <- Result{Place: Place{Partition: messages[i].Partition, Offset: messages[i].Offset}, Err: err}
+		if e, ok := messages[i].WriterData.(*entry); ok {
+			e.answer(Result{Place: Place{Partition: messages[i].Partition, Offset: messages[i].Offset}, Err: err})
 		}
 	}
 }
@@ -99,13 +108,11 @@ func complete(messages []kafka.Message, err error) {
 // Records of one key are appended in the order given. A repeated attempt inside may write one twice: readers drop repeated ids.
 //
 // The writer goes on with what it has taken when ctx has ended, so that counts as in flight until the writer is done:
-// callers who give up and come again find ErrBusy, and do not fill the memory.
+// callers who give up and come again find ErrBusy, and do not fill the memory. What it has not taken by then is not
+// written.
 func (p *Producer) Write(ctx context.Context, records []Record) []Result {
 	out := make([]Result, len(records))
-	messages := make([]kafka.Message, 0, len(records))
-	index := make([]int, 0, len(records))
-	waits := make([]pending, 0, len(records))
-	taken := int64(0)
+	waits := make([]*entry, len(records))
 	for i, r := range records {
 		n := size(r)
 		switch {
@@ -117,51 +124,27 @@ func (p *Producer) Write(ctx context.Context, records []Record) []Result {
 			out[i].Err = ErrBusy
 			continue
 		}
-		taken += n
-		done := make(pending, 1)
-		messages = append(messages, kafka.Message{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: headers(r.Headers), WriterData: done})
-		index, waits = append(index, i), append(waits, done)
+		e := &entry{producer: p, ctx: ctx, size: n, done: make(chan Result, 1)}
+		e.message = kafka.Message{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: headers(r.Headers), WriterData: e}
+		waits[i] = e
+		p.put(e)
 	}
-	if len(messages) == 0 {
-		return out
-	}
-	err := p.write(ctx, messages, taken)
-	for n, i := range index {
-		out[i] = p.result(waits[n], err)
+	for i, e := range waits {
+		if e == nil {
+			continue
+		}
+		select {
+		case out[i] = <-e.done:
+		case <-ctx.Done():
+			select {
+			case out[i] = <-e.done:
+			default:
+				out[i].Err = ctx.Err()
+			}
+		}
+		out[i].Err = p.explain(out[i].Err)
 	}
 	return out
-}
-
-// write waits for the writer, or for the end of ctx. size is given back when the writer is done.
-func (p *Producer) write(ctx context.Context, messages []kafka.Message, size int64) error {
-	done := make(chan error, 1)
-	go func() { // ends within writeTimeout, and before Close does unless that comes first
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-		defer cancel()
-		err := p.writer.WriteMessages(own, messages...)
-		p.inFlight.Add(-size)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// result reads what the writer said of a record; if it has said nothing, err of the whole call is why.
-func (p *Producer) result(done pending, err error) Result {
-	select {
-	case r := <-done:
-		r.Err = p.explain(r.Err)
-		return r
-	default:
-	}
-	if err == nil {
-		err = errors.New("the writer did not say where the record went")
-	}
-	return Result{Err: p.explain(err)}
 }
 
 func (p *Producer) explain(err error) error {
@@ -200,5 +183,16 @@ func Partition(key []byte, partitions int) int {
 	return kafka.Murmur2Balancer{}.Balance(kafka.Message{Key: key}, all...)
 }
 
-// Close waits for what is in flight.
-func (p *Producer) Close() error { return p.writer.Close() }
+// Close waits for what is in flight, closeTimeout at most: what the writer still has then ends with the process.
+func (p *Producer) Close() error {
+	closed := make(chan error, 1)
+	go func() { closed <- p.writer.Close() }()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-timer.C:
+		return errors.New("kafka does not take what is in flight")
+	}
+}
