@@ -271,6 +271,7 @@ func TestAnotherTopicIsToldToEveryone(t *testing.T) {
 	here.connect(p.one)
 	away.cut()
 	p.feed.detach()
+	await(t, "the old routers gone", func() bool { return p.one.hub.Status().Routers+p.two.hub.Status().Routers == 0 })
 	p.feed.mu.Lock()
 	p.feed.epoch = "another"
 	p.feed.log = make([][]*deliveryv1.Record, 2)
