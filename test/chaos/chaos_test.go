@@ -103,6 +103,8 @@ func (s scenario) judge(t *testing.T, v load.Verdict) {
 	delays := s.run.Stalls(s.elsewhere)
 	worst := time.Duration(load.Percentile(delays, 100)) * time.Millisecond
 	t.Logf("log to handler elsewhere: p50 %d ms, p99 %d ms, longest %v", load.Percentile(delays, 50), load.Percentile(delays, 99), worst)
+	oracle := s.run.OracleDelay(v)
+	t.Logf("stamp to oracle: p50 %d ms, p99 %d ms", load.Percentile(oracle, 50), load.Percentile(oracle, 99))
 	if worst > stallBound {
 		t.Errorf("a socket elsewhere stalled for %v, more than %v", worst, stallBound)
 	}

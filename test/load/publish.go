@@ -60,7 +60,7 @@ func (r *Run) Publish(ctx context.Context, during time.Duration) (Published, err
 func (r *Run) publishHTTP(ctx context.Context, p *Published) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, 64)
+	slots := make(chan struct{}, 256) // a frozen server keeps each for postWithin
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	begun := time.Now()
@@ -86,7 +86,7 @@ func (r *Run) publishHTTP(ctx context.Context, p *Published) {
 	}
 }
 
-const postWithin = 3 * time.Second
+const postWithin = 5 * time.Second
 
 func (r *Run) post(p *Published, n int) {
 	to := map[string]any{"rooms": []string{r.plan.Room(rand.IntN(r.plan.Rooms))}}
@@ -105,7 +105,7 @@ func (r *Run) post(p *Published, n int) {
 		})
 		if try > 0 {
 			atomic.AddInt64(&p.Retried, 1)
-			time.Sleep(min(time.Duration(try)*50*time.Millisecond, time.Second))
+			time.Sleep(min(time.Duration(try)*100*time.Millisecond, 2*time.Second))
 		}
 		if r.postOnce(r.emitAt(n+try), body) == nil {
 			atomic.AddInt64(&p.HTTP, 1)

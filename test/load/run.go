@@ -239,10 +239,41 @@ func (r *Run) Latency(v Verdict) []int64 {
 	return Delays(stamps, r.Histories(), nil)
 }
 
-// Stalls returns the milliseconds from when a record was in the log to each handler, sorted, of the clients that wanted
-// accepts (all, if it is nil). A publisher's own waiting is no part of it.
+// Stalls returns the milliseconds from when a record was there to be delivered to each handler, sorted, of the clients
+// that wanted accepts (all, if it is nil). A publisher's own waiting is no part of it. It was there when the oracle or the
+// first client had it, whichever was earlier: the oracle shares this machine and may be late itself.
 func (r *Run) Stalls(wanted func(user string) bool) []int64 {
-	return Delays(r.oracle.Seen(), r.Histories(), wanted)
+	clients := r.Histories()
+	return Delays(earliest(r.oracle.Seen(), clients), clients, wanted)
+}
+
+// earliest moves each id's time to the first handler's, if that was earlier.
+func earliest(seen map[string]int64, clients []checker.Client) map[string]int64 {
+	for _, c := range clients {
+		for _, o := range c.Observations {
+			if o.Kind != checker.Handled {
+				continue
+			}
+			if at, known := seen[o.ID]; !known || o.Time < at {
+				seen[o.ID] = o.Time
+			}
+		}
+	}
+	return seen
+}
+
+// OracleDelay returns the milliseconds from a publisher's stamp until the oracle had the record, sorted: how far to
+// trust Stalls.
+func (r *Run) OracleDelay(v Verdict) []int64 {
+	seen := r.oracle.Seen()
+	var list []int64
+	for _, rec := range v.Log {
+		if at, ok := seen[rec.ID]; ok {
+			list = append(list, at-rec.Stamp)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // Stop disconnects all clients and waits for them.
