@@ -70,9 +70,7 @@ func nothingToMend() error { return nil }
 
 func killGateway(s *Stage, n int) (func() error, error) {
 	g := s.Gateways[n%len(s.Gateways)]
-	return func() error {
-		return errors.Join(g.Restart(), g.WaitReady(s.ctx, harness.HTTPStatus("http://"+g.Admin+"/readyz", 200)))
-	}, g.Kill()
+	return g.Restart, g.Kill() // it is ready when it can be: another fault may be in its way
 }
 
 func freezeGateway(s *Stage, n int) (func() error, error) {
@@ -82,9 +80,7 @@ func freezeGateway(s *Stage, n int) (func() error, error) {
 
 func killRouter(s *Stage, n int) (func() error, error) {
 	r := s.Routers[n%len(s.Routers)]
-	return func() error {
-		return errors.Join(r.Restart(), r.WaitReady(s.ctx, harness.HTTPStatus("http://"+r.Admin+"/readyz", 200)))
-	}, r.Kill()
+	return r.Restart, r.Kill()
 }
 
 func freezeRouter(s *Stage, n int) (func() error, error) {
@@ -129,7 +125,10 @@ func rebalance(s *Stage, n int) (func() error, error) {
 		if err := r.Terminate(30 * time.Second); err != nil {
 			return nil, err
 		}
-		if err := errors.Join(r.Restart(), r.WaitReady(s.ctx, harness.HTTPStatus("http://"+r.Admin+"/readyz", 200))); err != nil {
+		ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
+		err := errors.Join(r.Restart(), r.WaitReady(ctx, harness.HTTPStatus("http://"+r.Admin+"/readyz", 200)))
+		cancel()
+		if err != nil {
 			return nil, err
 		}
 	}

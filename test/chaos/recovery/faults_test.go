@@ -86,6 +86,9 @@ func (s *suite) phase(name string, permits []string, during func(context.Context
 		s.t.Errorf("%s: %v", name, err)
 	}
 	cuts := stopCuts()
+	if err := s.stage.WaitReady(s.t.Context()); err != nil {
+		s.t.Errorf("%s: %v", name, err)
+	}
 	p.Permits = append(append([]string{unsaid}, permits...), more...)
 	healed := time.Now()
 	waiting, cancel := context.WithTimeout(s.t.Context(), caughtUpWithin)
