@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-MODULES := proto services test tools
+MODULES := proto services operator test tools
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 PROGRAMS := interlink gateway router presence protocol-server
@@ -35,9 +35,10 @@ test: ## all Go tests, with the race detector; needs nothing but Go
 	@for m in $(MODULES); do echo "# $$m"; (cd $$m && go test -race -p $(TEST_JOBS) -timeout 10m ./...); done
 
 .PHONY: generate
-generate: ## make again what is made: protobuf code, the table of settings
+generate: ## make again what is made: protobuf code, the table of settings, the CRD
 	cd tools && GOWORK=off go run ./protogen ../proto
 	cd services && go generate ./internal/config/...
+	scripts/generate-crd operator charts/interlink/files
 
 .PHONY: verify
 verify: verify-generated verify-modules verify-docs ## what is made is current, every module stands alone, documents lead somewhere
@@ -68,7 +69,7 @@ fuzz: ## every fuzzer for FUZZTIME (60s)
 .PHONY: vulncheck
 vulncheck: ## known vulnerabilities in what is used
 	@cd tools && GOWORK=off go build -o ../bin/tools/govulncheck golang.org/x/vuln/cmd/govulncheck
-	@for m in proto services; do echo "# $$m"; (cd $$m && ../bin/tools/govulncheck ./...); done
+	@for m in proto services operator; do echo "# $$m"; (cd $$m && ../bin/tools/govulncheck ./...); done
 
 .PHONY: images
 images: ## the container image, with the container engine that is here
