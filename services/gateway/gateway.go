@@ -240,6 +240,8 @@ func (g *Gateway) Ready() error {
 		return errors.New("no router has attached yet")
 	case !s.Placed || s.Unowned > 0:
 		return fmt.Errorf("%d partitions have no attached router", s.Unowned)
+	case g.options.Presence != nil && !g.roster.Settled():
+		return errors.New("presence has not taken the lease yet: no other gateway can find this one")
 	}
 	g.ready.Store(true)
 	return nil

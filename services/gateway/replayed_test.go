@@ -49,10 +49,12 @@ func TestBeyondTheBoundsAClientStartsFresh(t *testing.T) {
 			defer func() { p.backend.mu.Lock(); p.backend.earliest = 0; p.backend.mu.Unlock() }()
 			c := p.client("u")
 			c.t = t
+			p.caughtUp() // what is before its cursor, and what it missed, is the same for both
 			c.connect(p.one)
 			pid := c.pid
 			c.cut()
 			tt.missed()
+			p.caughtUp()
 			c.connect(p.two)
 			c.want(tt.want)
 			if tt.want != "resumed" {

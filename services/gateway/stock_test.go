@@ -198,6 +198,24 @@ func newPair(t *testing.T, partitions int, change func(*Options)) *pair {
 
 func (p *pair) client(token string) *stock { return &stock{t: p.t, token: token} }
 
+// caughtUp waits until both gateways are at the end of the log.
+func (p *pair) caughtUp() {
+	p.t.Helper()
+	var ends []int64
+	p.feed.mu.Lock()
+	for _, log := range p.feed.log {
+		ends = append(ends, int64(len(log)))
+	}
+	p.feed.mu.Unlock()
+	for _, h := range []*host{p.one, p.two} {
+		await(p.t, "the end of the log", func() bool {
+			at := make(chan []int64, 1)
+			h.hub.At(0, func(positions []int64) { at <- slices.Clone(positions) })
+			return slices.Equal(<-at, ends)
+		})
+	}
+}
+
 // publish appends an event whose id is its place.
 func (p *pair) publish(partition int, room string) (id string) {
 	p.feed.mu.Lock()

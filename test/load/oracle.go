@@ -20,11 +20,12 @@ import (
 // come back. What the brokers hold is what clients must have handled, and when the oracle saw it is when it was there to
 // be delivered.
 type Oracle struct {
-	client  *kafka.Client
-	brokers []string
-	topic   string
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	client    *kafka.Client
+	transport *kafka.Transport
+	brokers   []string
+	topic     string
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
 	log   []checker.Record
@@ -37,24 +38,36 @@ type Oracle struct {
 func WatchLog(ctx context.Context, brokers []string, topic string) (*Oracle, error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o := &Oracle{
-		client:  &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second},
-		brokers: brokers, topic: topic, cancel: cancel, seen: map[string]int64{}, next: map[int]int64{},
+		// A transport of its own: the shared one answers from what it learned before the topic was made.
+		transport: &kafka.Transport{MetadataTTL: time.Second},
+		brokers:   brokers, topic: topic, cancel: cancel, seen: map[string]int64{}, next: map[int]int64{},
 	}
-	meta, err := o.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-	if err == nil && (len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) == 0) {
-		err = errors.New("there is no such topic")
-	}
-	if err != nil {
-		cancel()
+	o.client = &kafka.Client{Addr: kafka.TCP(brokers...), Timeout: 5 * time.Second, Transport: o.transport}
+	within, done := context.WithTimeout(ctx, 15*time.Second)
+	defer done()
+	if err := harness.Eventually(within, o.partitions); err != nil {
+		o.Close()
 		return nil, fmt.Errorf("watch the log of %s: %w", topic, err)
-	}
-	for _, p := range meta.Topics[0].Partitions {
-		o.next[p.ID] = 0
 	}
 	for p := range o.next {
 		o.wg.Go(func() { o.follow(life, p) })
 	}
 	return o, nil
+}
+
+// partitions finds the partitions of the topic; a broker may hear of a new one a moment later than another.
+func (o *Oracle) partitions(ctx context.Context) error {
+	meta, err := o.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{o.topic}})
+	if err != nil {
+		return err
+	}
+	if len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) == 0 {
+		return errors.New("there is no such topic")
+	}
+	for _, p := range meta.Topics[0].Partitions {
+		o.next[p.ID] = 0
+	}
+	return nil
 }
 
 func (o *Oracle) follow(ctx context.Context, partition int) {
@@ -158,6 +171,7 @@ func (o *Oracle) Seen() map[string]int64 {
 func (o *Oracle) Close() {
 	o.cancel()
 	o.wg.Wait()
+	o.transport.CloseIdleConnections()
 }
 
 // decode reads what the publishers of this package write. Control records come back without an id.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -51,9 +52,10 @@ type Roster struct {
 	listed  uint64    // which of them peers answers
 	asked   time.Time // when Locate last asked
 
-	asks  singleflight.Group
-	wake  chan struct{}
-	renew chan struct{} // the lease is not known: renew now
+	asks    singleflight.Group
+	wake    chan struct{}
+	renew   chan struct{} // the lease is not known: renew now
+	settled atomic.Bool
 }
 
 // New returns a roster that is told nothing before Run.
@@ -184,20 +186,32 @@ func (r *Roster) Release(ctx context.Context) {
 	}
 }
 
-// hold renews the lease three times within it.
+// Settled reports whether other gateways can find this one: the lease was held once, or presence has been away for as long as a lease, and
+// nothing more is to be waited for.
+func (r *Roster) Settled() bool { return r.settled.Load() }
+
+// hold renews the lease three times within it. While it has not been held, others can't find this gateway's sessions, so what fails is soon
+// tried again.
 func (r *Roster) hold(ctx context.Context) {
 	tick := time.NewTicker(r.options.Lease / 3)
 	defer tick.Stop()
-	away, run := false, ""
+	patience := time.AfterFunc(r.options.Lease, func() { r.settled.Store(true) })
+	defer patience.Stop()
+	away, run, retry := false, "", firstRetry
 	for {
+		var again <-chan time.Time
 		answer, err := r.claim(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !away:
-			away = true
-			r.options.Logger.Warn("presence is away", "error", err)
-		case err == nil:
+		case err != nil:
+			if !away {
+				away = true
+				r.options.Logger.Warn("presence is away", "error", err)
+			}
+			again, retry = time.After(retry), min(2*retry, lastRetry)
+		default:
+			retry = firstRetry
 			if away {
 				away = false
 				r.options.Logger.Info("presence is back")
@@ -213,6 +227,7 @@ func (r *Roster) hold(ctx context.Context) {
 					r.options.Forgotten()
 				}
 			}
+			r.settled.Store(true)
 			signal(r.wake)
 			if err := r.Peers(ctx); err != nil {
 				r.options.Logger.Debug("gateways not listed", "error", err)
@@ -220,6 +235,7 @@ func (r *Roster) hold(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
+		case <-again:
 		case <-r.renew:
 		case <-ctx.Done():
 			return

@@ -114,9 +114,11 @@ func (r *rig) online(user, socket string) {
 	r.Online(user, socket)
 }
 
-func withRoster(t *testing.T, test func(*rig)) {
+func withRoster(t *testing.T, test func(*rig)) { begin(t, false, test) }
+
+func begin(t *testing.T, away bool, test func(*rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{service: &service{run: "1", peers: map[string]string{"g": "here:1"}}}
+		r := &rig{service: &service{run: "1", away: away, peers: map[string]string{"g": "here:1"}}}
 		r.Roster = New(Options{
 			Client: r.service, Gateway: "g", Incarnation: "i", Lease: 9 * time.Second, Logger: slog.New(slog.DiscardHandler),
 			Forgotten: func() { r.forgotten++ },
@@ -175,6 +177,30 @@ func TestTheLeaseIsRenewedThriceWithinIt(t *testing.T) {
 		}
 		if r.forgotten != 0 {
 			t.Error("the first lease counts as forgotten")
+		}
+	})
+}
+
+func TestALeaseThatWasNotToBeHadIsSoonClaimedAgain(t *testing.T) {
+	begin(t, true, func(r *rig) {
+		if r.Settled() {
+			t.Error("settled, and others can't find this gateway")
+		}
+		r.service.set(func() { r.service.away = false })
+		time.Sleep(lastRetry)
+		synctest.Wait()
+		if !r.Settled() || r.service.renewals == 0 {
+			t.Errorf("settled: %v after %d renewals", r.Settled(), r.service.renewals)
+		}
+	})
+}
+
+func TestPresenceThatStaysAwayIsNotWaitedForLongerThanALease(t *testing.T) {
+	begin(t, true, func(r *rig) {
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if !r.Settled() {
+			t.Error("still waiting for presence")
 		}
 	})
 }
