@@ -84,7 +84,8 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{options: o, changed: make(chan change, changesWaiting), engineEnded: make(chan struct{})}
-	m, err := newMetrics(o.Registry, func() float64 { return float64(g.hub.Status().Lag) }, func() float64 { return float64(g.hub.Status().Routers) })
+	m, err := newMetrics(o.Registry, func() float64 { return float64(g.hub.Status().Lag) }, func() float64 { return float64(g.hub.Status().Routers) },
+		func() float64 { return float64(g.hub.Status().Rooms) })
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -124,7 +125,7 @@ func New(o Options) (*Gateway, error) {
 		Presence: presence.client, Emit: emit, Log: g.hub.Log, GaveUp: m.gaveUp, Logger: o.Logger.With("part", "confirm"),
 	})
 	g.attach = attach.New(attach.Options{Hub: g.hub, Gateway: o.ID, Incarnation: incarnation, Closed: &g.trail, Logger: o.Logger.With("part", "attach")})
-	if err := g.newSessions(presence, binary.BigEndian.Uint64(life), m); err != nil {
+	if err := g.newSessions(presence, emit, binary.BigEndian.Uint64(life), m); err != nil {
 		return nil, err
 	}
 	g.grpc = grpc.NewServer(append([]grpc.ServerOption{
@@ -146,7 +147,7 @@ func New(o Options) (*Gateway, error) {
 }
 
 func (g *Gateway) newAuthorizer(cache authorize.Cache) (err error) {
-	o := g.options.Authorize
+	o := usePlatform(g.options.Authorize, g.options.Mapping)
 	if g.options.Presence != nil {
 		o.Cache = cache
 	}
@@ -177,7 +178,7 @@ func (g *Gateway) newEngine(m *metrics) (err error) {
 	return nil
 }
 
-func (g *Gateway) newSessions(presence store, life uint64, m *metrics) (err error) {
+func (g *Gateway) newSessions(presence store, emit emitv1.EmitClient, life uint64, m *metrics) (err error) {
 	o := g.options
 	var inbox session.Inbox
 	var records session.Store
@@ -185,7 +186,7 @@ func (g *Gateway) newSessions(presence store, life uint64, m *metrics) (err erro
 		records = presence
 		inbox = inboxes{client: presence.client, log: g.hub.Log}
 	}
-	g.sessions = session.New(session.Options{
+	g.sessions = session.New(g.platform(session.Options{
 		Hub: g.hub, Auth: o.Authenticator, Authorizer: g.authorize, Roster: g.roster, Presence: presence, Publisher: g.publisher,
 		Replays: replay.New(replay.Options{Routes: g.hub.Routes, Conns: &g.peers, MaxEvents: o.ResumeEvents, MaxBytes: int(o.ResumeBytes)}),
 		Store:   records, Peers: &g.closer, Gateway: o.ID, Life: life, Forgotten: g.roster.Forgot,
@@ -196,7 +197,7 @@ func (g *Gateway) newSessions(presence store, life uint64, m *metrics) (err erro
 		KeepClaims:   o.Authorize.URL != "", KeepCookie: len(o.Authorize.Templates) > 0,
 		Random:  func() string { return base64.RawURLEncoding.EncodeToString(random(15)) },
 		Metrics: m.session(&g.trail), Logger: o.Logger.With("part", "session"),
-	})
+	}, emit))
 	if g.sockets, err = socket.New(socket.Options{Handler: g.sessions, ConnectTimeout: o.ConnectTimeout}); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}

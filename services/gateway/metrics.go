@@ -28,7 +28,7 @@ type metrics struct {
 	latency     prometheus.Histogram
 }
 
-func newMetrics(registry prometheus.Registerer, lag func() float64, routers func() float64) (*metrics, error) {
+func newMetrics(registry prometheus.Registerer, lag, routers, rooms func() float64) (*metrics, error) {
 	m := &metrics{
 		sockets:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "interlink_gateway_sockets", Help: "Engine sessions that are open, by transport."}, []string{"transport"}),
 		connects:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "interlink_gateway_connects_total", Help: "CONNECT packets, by what became of them: ok, refused, doubt, gone."}, []string{"result"}),
@@ -56,6 +56,7 @@ func newMetrics(registry prometheus.Registerer, lag func() float64, routers func
 		m.sockets, m.connects, m.resumes, m.disconnects, m.deliveries, m.refused, m.slow, m.dropped, m.malformed, m.unconfirmed, m.latency,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_position_lag_records", Help: "Offsets between this gateway's positions and the heads that routers named last."}, lag),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_routers", Help: "Routers that are attached."}, routers),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "interlink_gateway_rooms", Help: "Rooms that somebody here is in."}, rooms),
 	} {
 		errs = append(errs, registry.Register(c))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/edumatrix/interlink/services/gateway/internal/authorize"
 	"github.com/edumatrix/interlink/services/internal/auth"
+	"github.com/edumatrix/interlink/services/internal/mapping"
 )
 
 // Authorize is how the permissions of rooms are found out; its Cache is the gateway's to set.
@@ -40,6 +41,8 @@ type Options struct {
 	CursorKeys    [][]byte // the first signs, all verify; required
 	Authenticator auth.Authenticator
 	Authorize     Authorize
+	APIKeys       func() [][]byte  // internal ones, by which the application itself may connect; nil: it may not
+	Mapping       *mapping.Mapping // how the platform's pages speak, its addresses filled in; nil: as ours do
 
 	Origins        []string
 	Credentials    bool // cookies may come with requests of other origins

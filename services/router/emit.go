@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -11,7 +12,9 @@ import (
 	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
 	"github.com/edumatrix/interlink/services/router/internal/attach"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
+	"github.com/edumatrix/interlink/services/router/internal/httpapi"
 	"github.com/edumatrix/interlink/services/router/internal/producer"
+	"github.com/edumatrix/interlink/services/router/internal/readymade"
 )
 
 // emitServer implements interlink.emit.v1 for the other services.
@@ -48,7 +51,7 @@ func (s *emitServer) Publish(ctx context.Context, req *emitv1.PublishRequest) (*
 }
 
 // Push hands ephemeral records to the gateways that have their rooms.
-func (s *emitServer) Push(_ context.Context, req *emitv1.PushRequest) (*emitv1.PushResponse, error) {
+func (s *emitServer) Push(ctx context.Context, req *emitv1.PushRequest) (*emitv1.PushResponse, error) {
 	running := s.r.running.Load()
 	if running == nil {
 		return nil, status.Error(codes.Unavailable, "kafka has not answered yet")
@@ -59,8 +62,52 @@ func (s *emitServer) Push(_ context.Context, req *emitv1.PushRequest) (*emitv1.P
 		if err := proto.Unmarshal(b, &rec); err != nil {
 			return nil, status.Errorf(codes.InvalidArgument, "records[%d]: %v", i, err)
 		}
-		out = append(out, attach.EphemeralOf(b, rec.GetRooms()))
+		for _, b := range s.r.shape(ctx, b, &rec) {
+			out = append(out, attach.EphemeralOf(b, rec.GetRooms()))
+		}
 	}
 	running.fleet.Push(out)
 	return &emitv1.PushResponse{}, nil
+}
+
+// Ready publishes ready-made events, one after the other, up to the first that has to wait.
+func (s *emitServer) Ready(ctx context.Context, req *emitv1.ReadyRequest) (*emitv1.ReadyResponse, error) {
+	if len(req.GetEvents()) > maxEntries {
+		return nil, status.Errorf(codes.InvalidArgument, "at most %d events, have %d", maxEntries, len(req.GetEvents()))
+	}
+	out := &emitv1.ReadyResponse{}
+	for _, e := range req.GetEvents() {
+		result := s.ready(ctx, e)
+		if out.Results = append(out.Results, result); result.Outcome == emitv1.ReadyResult_AWAY {
+			break
+		}
+	}
+	for len(out.Results) < len(req.GetEvents()) {
+		out.Results = append(out.Results, &emitv1.ReadyResult{Outcome: emitv1.ReadyResult_AWAY, Error: "behind one that has to wait"})
+	}
+	return out, nil
+}
+
+func (s *emitServer) ready(ctx context.Context, e *emitv1.ReadyEvent) *emitv1.ReadyResult {
+	all, err := s.r.ready.Envelopes(ctx, readymade.Event{Name: e.GetEvent(), ID: e.GetId(), Data: e.GetData(), Target: e.GetTarget()})
+	if err != nil {
+		return &emitv1.ReadyResult{Outcome: emitv1.ReadyResult_REFUSED, Error: err.Error()}
+	}
+	var durable []*envelope.Envelope
+	for _, one := range all {
+		if !one.Volatile {
+			durable = append(durable, one)
+		} else if err := s.r.publish.Push([]*envelope.Envelope{one}); err != nil {
+			return &emitv1.ReadyResult{Outcome: emitv1.ReadyResult_AWAY, Error: err.Error()}
+		}
+	}
+	for _, published := range s.r.publish.Publish(ctx, durable) {
+		switch {
+		case errors.Is(published.Err, httpapi.ErrTooLarge):
+			return &emitv1.ReadyResult{Outcome: emitv1.ReadyResult_REFUSED, Error: published.Err.Error()}
+		case published.Err != nil:
+			return &emitv1.ReadyResult{Outcome: emitv1.ReadyResult_AWAY, Error: published.Err.Error()}
+		}
+	}
+	return &emitv1.ReadyResult{}
 }

@@ -2,17 +2,21 @@ package router
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
+	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
+	"github.com/edumatrix/interlink/services/internal/mapping"
 	"github.com/edumatrix/interlink/services/router/internal/consumer"
 	"github.com/edumatrix/interlink/services/router/internal/deadletter"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
 	"github.com/edumatrix/interlink/services/router/internal/httpapi"
 	"github.com/edumatrix/interlink/services/router/internal/mapper"
-	"github.com/edumatrix/interlink/services/router/internal/mapping"
 )
 
 // loadMapping reads the mapping file, if one is configured.
@@ -31,7 +35,7 @@ func (r *Router) mapTopics(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, topic := range r.mapping.Topics() {
 		letters := deadletter.New(burier{r}, r.opts.Logger, func() { r.metrics.deadLetters.WithLabelValues("dropped").Inc() })
-		m := mapper.New(mapper.Options{Topic: topic, Mapping: r.mapping, Publisher: mapped{r}, Letters: countedLetters{letters, r.metrics},
+		m := mapper.New(mapper.Options{Topic: topic, Mapping: records{r.mapping}, Publisher: mapped{r}, Letters: countedLetters{letters, r.metrics},
 			Offsets: r.cluster, Window: r.opts.Window, Observe: r.metrics.observeMapped, Logger: r.opts.Logger})
 		c := consumer.New(consumer.Options{Cluster: r.cluster, Group: r.opts.TopicPrefix + groupMapper + "." + topic, Topic: topic,
 			SessionTimeout: r.opts.SessionTimeout, Handler: m, Logger: r.opts.Logger})
@@ -73,24 +77,55 @@ func (p mapped) Publish(ctx context.Context, all []*envelope.Envelope) []error {
 // Push implements mapper.Publisher.
 func (p mapped) Push(all []*envelope.Envelope) error { return p.r.publish.Push(all) }
 
-// eventsOf is what the HTTP API maps ready-made events with; nil without a mapping.
-func eventsOf(m *mapping.Mapping) httpapi.Events {
-	if m == nil {
-		return nil
+// records maps the records of the platform's topics.
+type records struct{ mapping *mapping.Mapping }
+
+// Record implements mapper.Mapping.
+func (m records) Record(ctx context.Context, source mapping.Source, value []byte) ([]json.RawMessage, error) {
+	out, err := m.mapping.Record(ctx, source, value)
+	for i, b := range out {
+		out[i] = m.mapping.Named(b)
 	}
-	return readyMade{m}
+	return out, err
 }
 
-type readyMade struct{ mapping *mapping.Mapping }
+// shape gives an ephemeral event of ours as the platform's pages read it; without a program for it, as it is.
+func (r *Router) shape(ctx context.Context, b []byte, rec *deliveryv1.Record) [][]byte {
+	if r.mapping == nil {
+		return [][]byte{b}
+	}
+	out, err := r.mapping.Ephemeral(ctx, rec.Event, rec.Data)
+	if err != nil {
+		if !errors.Is(err, mapping.ErrNoProgram) {
+			r.opts.Logger.DebugContext(ctx, "ephemeral event not shaped", "event", rec.Event, "error", err)
+		}
+		return [][]byte{b}
+	}
+	shaped := make([][]byte, 0, len(out))
+	for _, raw := range out {
+		var as struct {
+			Event string          `json:"event"`
+			Data  json.RawMessage `json:"data"`
+		}
+		if json.Unmarshal(raw, &as) != nil || as.Event == "" {
+			continue
+		}
+		one := proto.CloneOf(rec)
+		one.Event, one.Data = as.Event, as.Data
+		if one.Replace != "" { // the newest of each shape counts, not of all
+			one.Replace += " " + replaces(rec.Event, as.Event)
+		}
+		if b, err := proto.Marshal(one); err == nil {
+			shaped = append(shaped, b)
+		}
+	}
+	return shaped
+}
 
-// Event implements httpapi.Events.
-func (e readyMade) Event(ctx context.Context, name string, data []byte, to map[string]any) (out [][]byte, known bool, err error) {
-	raw, err := e.mapping.Event(ctx, name, data, to)
-	if errors.Is(err, mapping.ErrNoProgram) {
-		return nil, false, nil
+// replaces names what a shape is of, the same for the start and the end of it.
+func replaces(event, as string) string {
+	if event == as {
+		return ""
 	}
-	for _, b := range raw {
-		out = append(out, b)
-	}
-	return out, true, err
+	return strings.TrimSuffix(strings.TrimSuffix(as, ":start"), ":stop")
 }

@@ -20,6 +20,7 @@ import (
 	replayv1 "github.com/edumatrix/interlink/proto/replay/v1"
 	whyv1 "github.com/edumatrix/interlink/proto/why/v1"
 	"github.com/edumatrix/interlink/services/internal/apikey"
+	"github.com/edumatrix/interlink/services/internal/mapping"
 	"github.com/edumatrix/interlink/services/router/internal/attach"
 	"github.com/edumatrix/interlink/services/router/internal/deadletter"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
@@ -28,9 +29,9 @@ import (
 	"github.com/edumatrix/interlink/services/router/internal/inbox"
 	"github.com/edumatrix/interlink/services/router/internal/incarnation"
 	"github.com/edumatrix/interlink/services/router/internal/kafkaconn"
-	"github.com/edumatrix/interlink/services/router/internal/mapping"
 	"github.com/edumatrix/interlink/services/router/internal/partitions"
 	"github.com/edumatrix/interlink/services/router/internal/producer"
+	"github.com/edumatrix/interlink/services/router/internal/readymade"
 	"github.com/edumatrix/interlink/services/router/internal/replay"
 	"github.com/edumatrix/interlink/services/router/internal/revocations"
 )
@@ -48,6 +49,7 @@ type Router struct {
 	topic    *incarnation.Watcher
 	metrics  *metrics
 	mapping  *mapping.Mapping // nil: none
+	ready    readymade.Maker
 	handler  http.Handler
 
 	running atomic.Pointer[running]
@@ -75,7 +77,7 @@ func New(o Options) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
 	}
-	r := &Router{opts: o, cluster: cluster, mapping: rules, forget: newForgetter(o.Presence, o.Logger)}
+	r := &Router{opts: o, cluster: cluster, mapping: rules, ready: readymade.Maker{Mapping: rules}, forget: newForgetter(o.Presence, o.Logger)}
 	r.topic = incarnation.New(incarnation.Options{Kafka: cluster, Topic: o.topic(topicEvents), Group: o.TopicPrefix + groupEpoch,
 		Every: o.TopicCheck, Confirm: o.TopicConfirm, Logger: o.Logger})
 	if r.metrics, err = newMetrics(o.Registry, r); err != nil {
@@ -87,7 +89,7 @@ func New(o Options) (*Router, error) {
 		MaxIDs: o.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
 	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: o.maxIDs()})
 	r.publish = newPublisher(r)
-	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Events: eventsOf(rules), Sockets: r, Why: r.investigator(),
+	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Ready: r.ready, Sockets: r, Why: r.investigator(),
 		Presence: presenceOf(o.Presence), Logger: o.Logger, Timeout: o.EmitTimeout, Observe: r.metrics.observeEmit})
 	return r, nil
 }

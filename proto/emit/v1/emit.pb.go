@@ -23,6 +23,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ReadyResult_Outcome int32
+
+const (
+	ReadyResult_PUBLISHED ReadyResult_Outcome = 0 // the brokers have it, or it concerns nobody
+	ReadyResult_REFUSED   ReadyResult_Outcome = 1 // it is no event, and never will be
+	ReadyResult_AWAY      ReadyResult_Outcome = 2 // not now: again later, with the same id
+)
+
+// Enum value maps for ReadyResult_Outcome.
+var (
+	ReadyResult_Outcome_name = map[int32]string{
+		0: "PUBLISHED",
+		1: "REFUSED",
+		2: "AWAY",
+	}
+	ReadyResult_Outcome_value = map[string]int32{
+		"PUBLISHED": 0,
+		"REFUSED":   1,
+		"AWAY":      2,
+	}
+)
+
+func (x ReadyResult_Outcome) Enum() *ReadyResult_Outcome {
+	p := new(ReadyResult_Outcome)
+	*p = x
+	return p
+}
+
+func (x ReadyResult_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReadyResult_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_emit_v1_emit_proto_enumTypes[0].Descriptor()
+}
+
+func (ReadyResult_Outcome) Type() protoreflect.EnumType {
+	return &file_emit_v1_emit_proto_enumTypes[0]
+}
+
+func (x ReadyResult_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReadyResult_Outcome.Descriptor instead.
+func (ReadyResult_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_emit_v1_emit_proto_rawDescGZIP(), []int{9, 0}
+}
+
 type PublishRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
@@ -320,6 +369,215 @@ func (*PushResponse) Descriptor() ([]byte, []int) {
 	return file_emit_v1_emit_proto_rawDescGZIP(), []int{5}
 }
 
+type ReadyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*ReadyEvent          `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadyRequest) Reset() {
+	*x = ReadyRequest{}
+	mi := &file_emit_v1_emit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadyRequest) ProtoMessage() {}
+
+func (x *ReadyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_emit_v1_emit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadyRequest.ProtoReflect.Descriptor instead.
+func (*ReadyRequest) Descriptor() ([]byte, []int) {
+	return file_emit_v1_emit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ReadyRequest) GetEvents() []*ReadyEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// ReadyEvent is what the application says with `server:emit {target, event, data}`.
+type ReadyEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	Event         string                 `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"` // JSON
+	Id            string                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`     // of the first record that it becomes, unless the mapping gives one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadyEvent) Reset() {
+	*x = ReadyEvent{}
+	mi := &file_emit_v1_emit_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadyEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadyEvent) ProtoMessage() {}
+
+func (x *ReadyEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_emit_v1_emit_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadyEvent.ProtoReflect.Descriptor instead.
+func (*ReadyEvent) Descriptor() ([]byte, []int) {
+	return file_emit_v1_emit_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReadyEvent) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ReadyEvent) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *ReadyEvent) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ReadyEvent) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ReadyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Results       []*ReadyResult         `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"` // one per event, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadyResponse) Reset() {
+	*x = ReadyResponse{}
+	mi := &file_emit_v1_emit_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadyResponse) ProtoMessage() {}
+
+func (x *ReadyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_emit_v1_emit_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadyResponse.ProtoReflect.Descriptor instead.
+func (*ReadyResponse) Descriptor() ([]byte, []int) {
+	return file_emit_v1_emit_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReadyResponse) GetResults() []*ReadyResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+type ReadyResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       ReadyResult_Outcome    `protobuf:"varint,1,opt,name=outcome,proto3,enum=interlink.emit.v1.ReadyResult_Outcome" json:"outcome,omitempty"`
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadyResult) Reset() {
+	*x = ReadyResult{}
+	mi := &file_emit_v1_emit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadyResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadyResult) ProtoMessage() {}
+
+func (x *ReadyResult) ProtoReflect() protoreflect.Message {
+	mi := &file_emit_v1_emit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadyResult.ProtoReflect.Descriptor instead.
+func (*ReadyResult) Descriptor() ([]byte, []int) {
+	return file_emit_v1_emit_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReadyResult) GetOutcome() ReadyResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return ReadyResult_PUBLISHED
+}
+
+func (x *ReadyResult) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_emit_v1_emit_proto protoreflect.FileDescriptor
 
 const file_emit_v1_emit_proto_rawDesc = "" +
@@ -343,10 +601,28 @@ const file_emit_v1_emit_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\"'\n" +
 	"\vPushRequest\x12\x18\n" +
 	"\arecords\x18\x01 \x03(\fR\arecords\"\x0e\n" +
-	"\fPushResponse2\xa1\x01\n" +
+	"\fPushResponse\"E\n" +
+	"\fReadyRequest\x125\n" +
+	"\x06events\x18\x01 \x03(\v2\x1d.interlink.emit.v1.ReadyEventR\x06events\"^\n" +
+	"\n" +
+	"ReadyEvent\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\tR\x05event\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\"I\n" +
+	"\rReadyResponse\x128\n" +
+	"\aresults\x18\x01 \x03(\v2\x1e.interlink.emit.v1.ReadyResultR\aresults\"\x96\x01\n" +
+	"\vReadyResult\x12@\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2&.interlink.emit.v1.ReadyResult.OutcomeR\aoutcome\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"/\n" +
+	"\aOutcome\x12\r\n" +
+	"\tPUBLISHED\x10\x00\x12\v\n" +
+	"\aREFUSED\x10\x01\x12\b\n" +
+	"\x04AWAY\x10\x022\xed\x01\n" +
 	"\x04Emit\x12P\n" +
 	"\aPublish\x12!.interlink.emit.v1.PublishRequest\x1a\".interlink.emit.v1.PublishResponse\x12G\n" +
-	"\x04Push\x12\x1e.interlink.emit.v1.PushRequest\x1a\x1f.interlink.emit.v1.PushResponseB5Z3github.com/edumatrix/interlink/proto/emit/v1;emitv1b\x06proto3"
+	"\x04Push\x12\x1e.interlink.emit.v1.PushRequest\x1a\x1f.interlink.emit.v1.PushResponse\x12J\n" +
+	"\x05Ready\x12\x1f.interlink.emit.v1.ReadyRequest\x1a .interlink.emit.v1.ReadyResponseB5Z3github.com/edumatrix/interlink/proto/emit/v1;emitv1b\x06proto3"
 
 var (
 	file_emit_v1_emit_proto_rawDescOnce sync.Once
@@ -360,29 +636,40 @@ func file_emit_v1_emit_proto_rawDescGZIP() []byte {
 	return file_emit_v1_emit_proto_rawDescData
 }
 
-var file_emit_v1_emit_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_emit_v1_emit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_emit_v1_emit_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_emit_v1_emit_proto_goTypes = []any{
-	(*PublishRequest)(nil),  // 0: interlink.emit.v1.PublishRequest
-	(*Entry)(nil),           // 1: interlink.emit.v1.Entry
-	(*PublishResponse)(nil), // 2: interlink.emit.v1.PublishResponse
-	(*Result)(nil),          // 3: interlink.emit.v1.Result
-	(*PushRequest)(nil),     // 4: interlink.emit.v1.PushRequest
-	(*PushResponse)(nil),    // 5: interlink.emit.v1.PushResponse
-	nil,                     // 6: interlink.emit.v1.Entry.HeadersEntry
+	(ReadyResult_Outcome)(0), // 0: interlink.emit.v1.ReadyResult.Outcome
+	(*PublishRequest)(nil),   // 1: interlink.emit.v1.PublishRequest
+	(*Entry)(nil),            // 2: interlink.emit.v1.Entry
+	(*PublishResponse)(nil),  // 3: interlink.emit.v1.PublishResponse
+	(*Result)(nil),           // 4: interlink.emit.v1.Result
+	(*PushRequest)(nil),      // 5: interlink.emit.v1.PushRequest
+	(*PushResponse)(nil),     // 6: interlink.emit.v1.PushResponse
+	(*ReadyRequest)(nil),     // 7: interlink.emit.v1.ReadyRequest
+	(*ReadyEvent)(nil),       // 8: interlink.emit.v1.ReadyEvent
+	(*ReadyResponse)(nil),    // 9: interlink.emit.v1.ReadyResponse
+	(*ReadyResult)(nil),      // 10: interlink.emit.v1.ReadyResult
+	nil,                      // 11: interlink.emit.v1.Entry.HeadersEntry
 }
 var file_emit_v1_emit_proto_depIdxs = []int32{
-	1, // 0: interlink.emit.v1.PublishRequest.entries:type_name -> interlink.emit.v1.Entry
-	6, // 1: interlink.emit.v1.Entry.headers:type_name -> interlink.emit.v1.Entry.HeadersEntry
-	3, // 2: interlink.emit.v1.PublishResponse.results:type_name -> interlink.emit.v1.Result
-	0, // 3: interlink.emit.v1.Emit.Publish:input_type -> interlink.emit.v1.PublishRequest
-	4, // 4: interlink.emit.v1.Emit.Push:input_type -> interlink.emit.v1.PushRequest
-	2, // 5: interlink.emit.v1.Emit.Publish:output_type -> interlink.emit.v1.PublishResponse
-	5, // 6: interlink.emit.v1.Emit.Push:output_type -> interlink.emit.v1.PushResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2,  // 0: interlink.emit.v1.PublishRequest.entries:type_name -> interlink.emit.v1.Entry
+	11, // 1: interlink.emit.v1.Entry.headers:type_name -> interlink.emit.v1.Entry.HeadersEntry
+	4,  // 2: interlink.emit.v1.PublishResponse.results:type_name -> interlink.emit.v1.Result
+	8,  // 3: interlink.emit.v1.ReadyRequest.events:type_name -> interlink.emit.v1.ReadyEvent
+	10, // 4: interlink.emit.v1.ReadyResponse.results:type_name -> interlink.emit.v1.ReadyResult
+	0,  // 5: interlink.emit.v1.ReadyResult.outcome:type_name -> interlink.emit.v1.ReadyResult.Outcome
+	1,  // 6: interlink.emit.v1.Emit.Publish:input_type -> interlink.emit.v1.PublishRequest
+	5,  // 7: interlink.emit.v1.Emit.Push:input_type -> interlink.emit.v1.PushRequest
+	7,  // 8: interlink.emit.v1.Emit.Ready:input_type -> interlink.emit.v1.ReadyRequest
+	3,  // 9: interlink.emit.v1.Emit.Publish:output_type -> interlink.emit.v1.PublishResponse
+	6,  // 10: interlink.emit.v1.Emit.Push:output_type -> interlink.emit.v1.PushResponse
+	9,  // 11: interlink.emit.v1.Emit.Ready:output_type -> interlink.emit.v1.ReadyResponse
+	9,  // [9:12] is the sub-list for method output_type
+	6,  // [6:9] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_emit_v1_emit_proto_init() }
@@ -395,13 +682,14 @@ func file_emit_v1_emit_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_emit_v1_emit_proto_rawDesc), len(file_emit_v1_emit_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      1,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_emit_v1_emit_proto_goTypes,
 		DependencyIndexes: file_emit_v1_emit_proto_depIdxs,
+		EnumInfos:         file_emit_v1_emit_proto_enumTypes,
 		MessageInfos:      file_emit_v1_emit_proto_msgTypes,
 	}.Build()
 	File_emit_v1_emit_proto = out.File

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Emit_Publish_FullMethodName = "/interlink.emit.v1.Emit/Publish"
 	Emit_Push_FullMethodName    = "/interlink.emit.v1.Emit/Push"
+	Emit_Ready_FullMethodName   = "/interlink.emit.v1.Emit/Ready"
 )
 
 // EmitClient is the client API for Emit service.
@@ -33,6 +34,8 @@ type EmitClient interface {
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 	// Push sends ephemeral records to the gateways that have their rooms, once, without Kafka.
 	Push(ctx context.Context, in *PushRequest, opts ...grpc.CallOption) (*PushResponse, error)
+	// Ready publishes ready-made events of the application, as POST /api/emit does: the router's mapping decides what each is.
+	Ready(ctx context.Context, in *ReadyRequest, opts ...grpc.CallOption) (*ReadyResponse, error)
 }
 
 type emitClient struct {
@@ -63,6 +66,16 @@ func (c *emitClient) Push(ctx context.Context, in *PushRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *emitClient) Ready(ctx context.Context, in *ReadyRequest, opts ...grpc.CallOption) (*ReadyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadyResponse)
+	err := c.cc.Invoke(ctx, Emit_Ready_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EmitServer is the server API for Emit service.
 // All implementations must embed UnimplementedEmitServer
 // for forward compatibility.
@@ -71,6 +84,8 @@ type EmitServer interface {
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// Push sends ephemeral records to the gateways that have their rooms, once, without Kafka.
 	Push(context.Context, *PushRequest) (*PushResponse, error)
+	// Ready publishes ready-made events of the application, as POST /api/emit does: the router's mapping decides what each is.
+	Ready(context.Context, *ReadyRequest) (*ReadyResponse, error)
 	mustEmbedUnimplementedEmitServer()
 }
 
@@ -86,6 +101,9 @@ func (UnimplementedEmitServer) Publish(context.Context, *PublishRequest) (*Publi
 }
 func (UnimplementedEmitServer) Push(context.Context, *PushRequest) (*PushResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Push not implemented")
+}
+func (UnimplementedEmitServer) Ready(context.Context, *ReadyRequest) (*ReadyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ready not implemented")
 }
 func (UnimplementedEmitServer) mustEmbedUnimplementedEmitServer() {}
 func (UnimplementedEmitServer) testEmbeddedByValue()              {}
@@ -144,6 +162,24 @@ func _Emit_Push_Handler(srv interface{}, ctx context.Context, dec func(interface
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Emit_Ready_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmitServer).Ready(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Emit_Ready_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmitServer).Ready(ctx, req.(*ReadyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Emit_ServiceDesc is the grpc.ServiceDesc for Emit service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +194,10 @@ var Emit_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Push",
 			Handler:    _Emit_Push_Handler,
+		},
+		{
+			MethodName: "Ready",
+			Handler:    _Emit_Ready_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -71,13 +71,16 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return "refused: " + r.Reason }
 
+// Missing reports whether the client brought nothing at all to be known by.
+func (r *Refusal) Missing() bool { return r.Reason == reasonNoCredential }
+
 // Message is the text for the client: it tells whether to sign in again and nothing about what was wrong. The word
 // "Authentication" is what the platform's pages look for.
 func (r *Refusal) Message() string {
 	switch {
 	case r.Code == TokenExpired:
 		return "Authentication expired. Please sign in again."
-	case r.Reason == reasonNoCredential:
+	case r.Missing():
 		return "Authentication required. Please sign in."
 	default:
 		return "Authentication failed"

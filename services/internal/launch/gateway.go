@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/edumatrix/interlink/services/gateway"
 	"github.com/edumatrix/interlink/services/internal/admin"
 	"github.com/edumatrix/interlink/services/internal/auth"
+	"github.com/edumatrix/interlink/services/internal/mapping"
 )
 
 // gateway is the process of a gateway alone.
@@ -74,12 +76,34 @@ func (p *process) newGateway(l net.Listener, presence, routers grpc.ClientConnIn
 		Dev: c.Dev, Logger: p.component("gateway"), Registry: p.registry,
 	}
 	o.Authorize.URL, o.Authorize.Keys, o.Authorize.AllowAll = c.Auth.AuthorizeURL, c.Keys.API.Bytes, c.Dev
+	if p.c.Keys.API.Set() {
+		o.APIKeys = c.Keys.API.Bytes
+	}
+	if o.Mapping, err = p.mapping(); err != nil {
+		return nil, err
+	}
 	g, err := gateway.New(o)
 	if err != nil {
 		return nil, err
 	}
 	p.ready.needs("gateway", g.Ready)
 	return g, nil
+}
+
+// mapping is what INTERLINK_MAPPING says of the platform's pages and routes; nil without it.
+func (p *process) mapping() (*mapping.Mapping, error) {
+	if p.c.Mapping == "" {
+		return nil, nil
+	}
+	m, err := mapping.Load(p.c.Mapping)
+	if err != nil {
+		return nil, fmt.Errorf("INTERLINK_MAPPING: %w", err)
+	}
+	m, missing := m.With(map[string]string{"API_BASE_URL": p.c.Auth.APIBaseURL})
+	for _, what := range missing {
+		p.log.Warn("a part of the mapping is left out", "part", what)
+	}
+	return m, nil
 }
 
 // cursorKeys are those of INTERLINK_CURSOR_KEY, else keys made from the internal API keys, which all gateways share.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,8 @@ type Options struct {
 	URL       string              // the authorizer, asked for rooms whose type has no template; empty: nobody is asked
 	Keys      func() [][]byte     // internal API keys; the first is sent to URL as a bearer token
 	Templates map[string]Template // by room type
+	Open      []string            // room types that everybody who is signed in may enter, unless there is a URL to ask
+	Lists     []List              // that name the rooms to join at connect; they are asked instead of URL
 
 	HTTPClient *http.Client  // redirects are never followed
 	Timeout    time.Duration // of one question, default 3 s
@@ -92,11 +95,12 @@ func (o Options) withDefaults() Options {
 // Authorizer decides. Safe for use by many goroutines.
 type Authorizer struct {
 	opts   Options
-	url    *urlAsker        // nil without a URL
-	byType map[string]asker // templates
-	shared *breaker         // of the shared cache
-	slots  chan struct{}    // one per question under way
-	lists  singleflight.Group
+	url    *urlAsker          // nil without a URL
+	byType map[string]asker   // templates
+	lists  []lister           // by the application's routes
+	shared *breaker           // of the shared cache
+	slots  chan struct{}      // one per question under way
+	asks   singleflight.Group // for lists
 
 	mu        sync.Mutex // guards what follows
 	known     *lru.Map[key, permission.Set]
@@ -140,6 +144,13 @@ func New(o Options) (*Authorizer, error) {
 			errs = append(errs, fmt.Errorf("template for rooms %q: %w", kind, err))
 		}
 		a.byType[kind] = asker
+	}
+	for _, l := range o.Lists {
+		lister, err := newLister(l, client, o, breakers)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list of rooms: %w", err))
+		}
+		a.lists = append(a.lists, lister)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -246,6 +257,9 @@ func (a *Authorizer) decide(p auth.Principal, r room.Room) (permission.Set, deci
 	}
 	if set, ok := p.Grants[r]; ok {
 		return set, byGrant
+	}
+	if a.url == nil && slices.Contains(a.opts.Open, r.Type()) {
+		return permission.All, byRule
 	}
 	if a.askerOf(r) == nil {
 		return permission.None, byRule

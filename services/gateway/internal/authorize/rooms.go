@@ -29,13 +29,16 @@ type list struct {
 // it gives no lists (400, 404, 405 or an answer without rooms, remembered for a minute). Their permissions are remembered, so that Permissions
 // need not ask again. An error is doubt. It blocks while Next.js is asked.
 func (a *Authorizer) Rooms(ctx context.Context, p auth.Principal) ([]room.Room, error) {
+	if len(a.lists) > 0 {
+		return a.listByRoutes(ctx, p)
+	}
 	a.mu.Lock()
 	silent := a.url == nil || time.Now().Before(a.noListTil)
 	a.mu.Unlock()
 	if silent || p.User == "" {
 		return nil, nil
 	}
-	done := a.lists.DoChan(p.User, func() (any, error) { return a.askList(context.WithoutCancel(ctx), p) })
+	done := a.asks.DoChan(p.User, func() (any, error) { return a.askList(context.WithoutCancel(ctx), p) })
 	select {
 	case r := <-done:
 		rooms, _ := r.Val.([]room.Room)
@@ -54,21 +57,8 @@ func (a *Authorizer) askList(ctx context.Context, p auth.Principal) ([]room.Room
 	case <-ctx.Done():
 		return nil, errTooMany
 	}
-	l := &list{forgotten: map[room.Room]bool{}}
-	a.mu.Lock()
-	if a.listing[p.User] == nil {
-		a.listing[p.User] = map[*list]bool{}
-	}
-	a.listing[p.User][l] = true
-	a.mu.Unlock()
-	defer func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if delete(a.listing[p.User], l); len(a.listing[p.User]) == 0 {
-			delete(a.listing, p.User)
-		}
-	}()
-
+	l, done := a.beginList(p.User)
+	defer done()
 	status, body, err := a.url.post(ctx, question{User: p.User, List: true, Claims: p.Claims})
 	if err != nil {
 		return nil, err
@@ -95,6 +85,24 @@ func (a *Authorizer) askList(ctx context.Context, p auth.Principal) ([]room.Room
 	names = names[:min(len(names), maxListed)]
 	a.keepList(p.User, names, rooms, l)
 	return names, nil
+}
+
+// beginList lets membership changes be noted while a list is under way.
+func (a *Authorizer) beginList(user string) (l *list, done func()) {
+	l = &list{forgotten: map[room.Room]bool{}}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.listing[user] == nil {
+		a.listing[user] = map[*list]bool{}
+	}
+	a.listing[user][l] = true
+	return l, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if delete(a.listing[user], l); len(a.listing[user]) == 0 {
+			delete(a.listing, user)
+		}
+	}
 }
 
 // holdLists notes that the authorizer does not give lists.

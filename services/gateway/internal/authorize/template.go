@@ -18,6 +18,8 @@ import (
 type Template struct {
 	Method string // GET if empty; or HEAD
 	URL    string // with {id} of the room and {user} in its path or query
+	// Admits reads the body of a 200; nil: a 200 admits. An error is doubt.
+	Admits func(ctx context.Context, body []byte) (bool, error)
 }
 
 // templateAsker fills in a Template. It sends the principal's session cookie and nothing else of him.
@@ -27,11 +29,12 @@ type templateAsker struct {
 	base   string // scheme and host
 	path   string // escaped, with placeholders
 	query  string // without "?", with placeholders
+	admits func(ctx context.Context, body []byte) (bool, error)
 }
 
 // newTemplateAsker checks a template. Templates of one host share a breaker.
 func newTemplateAsker(t Template, client *http.Client, o Options, breakers map[string]*breaker) (*templateAsker, error) {
-	a := &templateAsker{method: t.Method}
+	a := &templateAsker{method: t.Method, admits: t.Admits}
 	if a.method == "" {
 		a.method = http.MethodGet
 	}
@@ -82,13 +85,13 @@ func (t *templateAsker) ask(ctx context.Context, p auth.Principal, r room.Room) 
 	}
 	req.Header.Set("Cookie", p.Cookie)
 	req.Header.Set("Accept", "application/json")
-	status, _, err := t.do(req)
+	status, body, err := t.do(req)
 	if err != nil {
 		return answer{}, fmt.Errorf("ask by template: %w", err)
 	}
 	switch status {
 	case http.StatusOK:
-		return answer{set: permission.All}, nil
+		return t.read(ctx, body)
 	case http.StatusForbidden, http.StatusNotFound:
 		return answer{}, nil
 	case http.StatusUnauthorized:
@@ -96,6 +99,21 @@ func (t *templateAsker) ask(ctx context.Context, p auth.Principal, r room.Room) 
 	default:
 		return answer{}, fmt.Errorf("ask by template: status %d", status)
 	}
+}
+
+// read reads a 200.
+func (t *templateAsker) read(ctx context.Context, body []byte) (answer, error) {
+	if t.admits == nil {
+		return answer{set: permission.All}, nil
+	}
+	yes, err := t.admits(ctx, body)
+	if err != nil {
+		return answer{}, fmt.Errorf("ask by template: read the answer: %w", err)
+	}
+	if !yes {
+		return answer{}, nil
+	}
+	return answer{set: permission.All}, nil
 }
 
 // plain reports whether a name stays one segment of a path, however often it is escaped and read again on its way:

@@ -35,6 +35,7 @@ type hello struct {
 	Token  string          `json:"token"`
 	PID    string          `json:"pid"`
 	Offset json.RawMessage `json:"offset"`
+	APIKey string          `json:"internalApiKey"` // of the application itself
 }
 
 // attempt is one CONNECT on its way to an answer.
@@ -61,6 +62,10 @@ func (h *Handler) Connect(s *socket.Socket, data json.RawMessage, shake engine.H
 	if len(data) > 0 {
 		// Fields of other types than ours are as good as none: the token is then missing, and that is the answer.
 		_ = json.Unmarshal(data, &in)
+	}
+	if in.APIKey != "" {
+		h.connectService(s, in.APIKey)
+		return
 	}
 	now := h.options.Now()
 	st := &session{handler: h, socket: s, shard: int16(s.Shard().Index()), since: now.UnixMilli()}
@@ -115,7 +120,7 @@ func (a *attempt) run(ctx context.Context) {
 	switch {
 	case errors.As(err, &refusal):
 		h.options.Logger.Info("connect refused", "code", refusal.Code, "reason", refusal.Reason)
-		a.refuse(string(refusal.Code), refusal.Message())
+		a.refuse(h.refusalCode(refusal), refusal.Message())
 		return
 	case err != nil:
 		a.doubt("authentication", err)
@@ -251,14 +256,7 @@ func (st *session) ready(reason resume.Reason, recovered bool, cursor []byte) {
 
 // refuse ends the attempt for good: the stock client does not try again. Any goroutine.
 func (a *attempt) refuse(code, message string) {
-	data, err := json.Marshal(struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Action  string `json:"action"`
-	}{code, message, "sign_in"})
-	if err != nil {
-		data = nil
-	}
+	data := refusalData(code, message, "sign_in")
 	a.session.post(func() {
 		if st := a.session; st.state == connecting {
 			st.over = true

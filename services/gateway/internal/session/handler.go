@@ -68,6 +68,10 @@ type Options struct {
 	Receipts   Receipts // nil: nobody is told what arrives
 	Inbox      Inbox    // nil: nobody has one
 
+	Services  Services  // nil: the application does not come as a socket
+	Aliases   Aliases   // nil: pages speak our names
+	Questions Questions // nil: the application is asked nothing for its pages
+
 	Gateway   string                         // names this gateway
 	Life      uint64                         // of this gateway, as its cursors say
 	Forgotten func(ctx context.Context) bool // whether the store has lately lost what it knew; it blocks. nil: never
@@ -108,6 +112,8 @@ type Handler struct {
 	bases    *bases
 	inboxes  *pool
 	sinces   *pool
+	services *pool
+	asks     *pool
 	lanes    *lanes
 	clients  map[string]bool
 	recent   recent
@@ -153,6 +159,7 @@ func New(o Options) *Handler {
 		h.records, h.bases = newRecords(h), newBases(o.Store)
 	}
 	h.inboxes, h.sinces, h.recent = newPool(inboxWorkers), newPool(sincesAtOnce), newRecent()
+	h.services, h.asks = newPool(servicesAtOnce), newPool(asksAtOnce)
 	h.lanes = newLanes(h.tellTyping)
 	for _, name := range o.ClientEvents {
 		h.clients[name] = true
@@ -178,6 +185,8 @@ func (h *Handler) Run(ctx context.Context) error {
 	}
 	h.inboxes.start(ctx)
 	h.sinces.start(ctx)
+	h.services.start(ctx)
+	h.asks.start(ctx)
 	<-ctx.Done()
 	h.pool.wait()
 	h.resumes.wait()
@@ -185,6 +194,8 @@ func (h *Handler) Run(ctx context.Context) error {
 	recording.Wait()
 	h.inboxes.wait()
 	h.sinces.wait()
+	h.services.wait()
+	h.asks.wait()
 	h.lanes.wait()
 	return nil
 }
@@ -193,11 +204,15 @@ func (h *Handler) Run(ctx context.Context) error {
 func (h *Handler) Event(s *socket.Socket, e socket.Event) {
 	st := of(s)
 	if st == nil || st.state != connected {
+		h.ofService(s, e)
 		return
 	}
 	a := st.acker(e.Ack)
 	if wait := st.bucket.take(h.options.Now(), h.options.EventsPerSecond, h.options.EventsBurst); wait > 0 {
 		a.refuse(fault{Code: rateLimited, Message: "Too many events", RetryAfterMs: wait.Milliseconds() + 1})
+		return
+	}
+	if h.aliased(st, e, a) {
 		return
 	}
 	serve, known := events[e.Name]
@@ -233,6 +248,7 @@ var events = map[string]func(st *session, name string, arg json.RawMessage, a ac
 	"presence:set":         setStatus,
 	"session:refresh":      refresh,
 	"message:received":     received,
+	"server:emit":          notYours,
 }
 
 // Closed implements socket.Handler.

@@ -68,6 +68,10 @@ func (h *Handler) Give(ctx context.Context, find func() *socket.Socket, s *engin
 			return
 		}
 		st := of(sock)
+		if st == nil { // the application's own: it comes back by itself
+			fail <- ErrCannotMove
+			return
+		}
 		st.whenIdle(func() { settled <- st })
 	})
 	select {

@@ -14,6 +14,7 @@ import (
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
 	presencev1 "github.com/edumatrix/interlink/proto/presence/v1"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
+	"github.com/edumatrix/interlink/services/router/internal/readymade"
 	"github.com/edumatrix/interlink/services/router/internal/why"
 )
 
@@ -40,10 +41,9 @@ type Publisher interface {
 	Push(all []*envelope.Envelope) error
 }
 
-// Events maps ready-made events of the platform by name. Outputs are envelopes in JSON; known is false if the name has no
-// program, and the event passes as it is.
-type Events interface {
-	Event(ctx context.Context, name string, data []byte, to map[string]any) (out [][]byte, known bool, err error)
+// Ready makes envelopes of ready-made events of the platform. Errors are of type *envelope.Error.
+type Ready interface {
+	Envelopes(ctx context.Context, e readymade.Event) ([]*envelope.Envelope, error)
 }
 
 // Sockets asks all gateways for sockets. silent names those that did not answer.
@@ -70,7 +70,7 @@ type Keys interface {
 type Options struct {
 	Keys      Keys
 	Publisher Publisher
-	Events    Events // nil: every event passes as it is
+	Ready     Ready // default: every event passes as it is
 	Sockets   Sockets
 	Presence  Presence // nil: not there
 	Why       Why
@@ -118,6 +118,9 @@ type api struct {
 
 // New makes the handler.
 func New(o Options) http.Handler {
+	if o.Ready == nil {
+		o.Ready = readymade.Maker{}
+	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}

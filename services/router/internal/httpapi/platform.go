@@ -1,15 +1,13 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
+	"github.com/edumatrix/interlink/services/router/internal/readymade"
 )
 
 // platformBody is what today's callers of the platform send: {event, data, rooms} or {target, event, data}.
@@ -68,23 +66,12 @@ func (a *api) platformEnvelopes(w http.ResponseWriter, r *http.Request) (rooms [
 	if err := json.Unmarshal(body, &b); err != nil {
 		return nil, nil, &envelope.Error{Reason: envelope.NotJSON, Detail: "the body is not a JSON object with event, data and rooms or target"}
 	}
-	if b.Event == "" || len(b.Data) == 0 {
-		return nil, nil, &envelope.Error{Reason: envelope.Invalid, Detail: "event and data are required"}
-	}
-	targets := platformTargets(b)
-	if all, err = a.mapped(r.Context(), b, targets); err != nil {
+	event := readymade.Event{Name: b.Event, ID: r.Header.Get("Idempotency-Key"), Data: b.Data, Rooms: b.Rooms, Target: b.Target}
+	if all, err = a.opts.Ready.Envelopes(r.Context(), event); err != nil {
 		return nil, nil, err
 	}
-	for i, e := range all {
+	for _, e := range all {
 		e.SetTrace(r.Header.Get("traceparent"))
-		if key := r.Header.Get("Idempotency-Key"); key != "" && e.ID == "" {
-			if len(all) > 1 {
-				key = fmt.Sprintf("%s#%d", key, i)
-			}
-			if err := e.SetID(key); err != nil {
-				return nil, nil, err
-			}
-		}
 		for _, t := range e.Targets() {
 			if !slices.Contains(rooms, string(t)) {
 				rooms = append(rooms, string(t))
@@ -92,45 +79,4 @@ func (a *api) platformEnvelopes(w http.ResponseWriter, r *http.Request) (rooms [
 		}
 	}
 	return rooms, all, nil
-}
-
-// mapped turns a ready-made event into envelopes; without a program for its name it is one already.
-func (a *api) mapped(ctx context.Context, b platformBody, targets []string) ([]*envelope.Envelope, error) {
-	if a.opts.Events != nil {
-		out, known, err := a.opts.Events.Event(ctx, b.Event, b.Data, envelope.TargetsJSON(targets))
-		if err != nil {
-			return nil, &envelope.Error{Reason: envelope.Invalid, Field: "event", Detail: err.Error()}
-		}
-		if known {
-			all := make([]*envelope.Envelope, len(out))
-			for i, raw := range out {
-				if all[i], err = envelope.Parse(raw); err != nil {
-					return nil, err
-				}
-			}
-			return all, nil
-		}
-	}
-	e, err := envelope.ForTargets(b.Event, b.Data, targets)
-	if err != nil {
-		return nil, err
-	}
-	return []*envelope.Envelope{e}, nil
-}
-
-// platformTargets are the rooms named, the target, or the conversation that the data speaks of.
-func platformTargets(b platformBody) []string {
-	switch {
-	case len(b.Rooms) > 0:
-		return b.Rooms
-	case b.Target != "":
-		return []string{b.Target}
-	}
-	var of struct {
-		ConversationID string `json:"conversationId"`
-	}
-	if json.Unmarshal(b.Data, &of) == nil && of.ConversationID != "" {
-		return []string{"conversation:" + strings.TrimPrefix(of.ConversationID, "conversation:")}
-	}
-	return nil
 }

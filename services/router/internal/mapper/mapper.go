@@ -18,8 +18,8 @@ import (
 	"time"
 
 	deliveryv1 "github.com/edumatrix/interlink/proto/delivery/v1"
+	"github.com/edumatrix/interlink/services/internal/mapping"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
-	"github.com/edumatrix/interlink/services/router/internal/mapping"
 )
 
 // Mapping turns one record into envelopes.

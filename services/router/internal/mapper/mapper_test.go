@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/edumatrix/interlink/services/internal/mapping"
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
-	"github.com/edumatrix/interlink/services/router/internal/mapping"
 )
 
 type fakeKafka struct {

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-const platform = "../../../../config/edu-matrix.yaml"
+const platform = "../../../config/edu-matrix.yaml"
 
 func load(t testing.TB) *Mapping {
 	t.Helper()
@@ -127,7 +127,7 @@ func TestReadyMadeEventsOfThePlatformAreMapped(t *testing.T) {
 			continue
 		}
 		t.Run(fmt.Sprintf("line %d, %s", n+1, fixture.Body.Event), func(t *testing.T) {
-			out, err := m.Event(t.Context(), fixture.Body.Event, fixture.Body.Data, map[string]any{"rooms": []any{"conversation:c1"}})
+			out, err := m.Event(t.Context(), fixture.Body.Event, "", fixture.Body.Data, map[string]any{"rooms": []any{"conversation:c1"}})
 			if errors.Is(err, ErrNoProgram) {
 				return // passes unchanged
 			}

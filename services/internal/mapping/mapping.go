@@ -1,7 +1,11 @@
-// Package mapping turns what a platform publishes today into Interlink's envelopes. A mapping is a YAML file with one jq
-// program (github.com/itchyny/gojq) for each Kafka topic and one for each ready-made event of `POST /api/emit` and
-// `server:emit`. A program may give any number of envelopes or control records. Programs are compiled and checked when the
-// file is loaded; a run is bounded in time, in outputs and in bytes. Nothing here does I/O but Load.
+// Package mapping owns the file that says how a platform speaks today and what Interlink makes of it. It is YAML with jq
+// programs (github.com/itchyny/gojq): one for each Kafka topic and each ready-made event of `POST /api/emit` and
+// `server:emit`, which give envelopes or control records; one for each event of its pages (client.go), which says what of
+// ours is meant; one for each ephemeral event of ours, which gives it in the pages' shapes. It also names the routes that
+// know who may be in which room (authorize.go).
+//
+// Programs are compiled and checked when the file is loaded; a run is bounded in time, in outputs and in bytes. Nothing
+// here does I/O but Load.
 package mapping
 
 import (
@@ -36,8 +40,15 @@ var (
 
 // Mapping is a loaded file. It is immutable and safe for concurrent use.
 type Mapping struct {
-	topics map[string]*gojq.Code
-	events map[string]*gojq.Code
+	topics    map[string]*gojq.Code
+	events    map[string]*gojq.Code
+	ephemeral map[string]*gojq.Code
+	client    map[string]*gojq.Code
+	replies   map[string]*gojq.Code
+	questions map[string]Question
+	rooms     map[string]string
+	codes     map[string]string
+	access    Access
 }
 
 // file is the YAML. Programs are kept as nodes for their line numbers.
@@ -45,6 +56,15 @@ type file struct {
 	Functions yaml.Node            `yaml:"functions"`
 	Topics    map[string]yaml.Node `yaml:"topics"`
 	Events    map[string]yaml.Node `yaml:"events"`
+	Ephemeral map[string]yaml.Node `yaml:"ephemeral"`
+
+	Client    map[string]yaml.Node    `yaml:"client"`
+	Replies   map[string]yaml.Node    `yaml:"replies"`
+	Questions map[string]questionYAML `yaml:"questions"`
+	Rooms     map[string]string       `yaml:"rooms"`
+	Codes     map[string]string       `yaml:"codes"`
+	Authorize map[string]yaml.Node    `yaml:"authorize"`
+	Connect   []listYAML              `yaml:"connect"`
 }
 
 // Load reads and compiles a file. Every bad program is reported, with file, topic and line.
@@ -64,12 +84,31 @@ func Parse(name string, data []byte) (*Mapping, error) {
 	if err := decoder.Decode(&f); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	topics, topicErr := compileAll(name, "topics", &f.Functions, f.Topics)
-	events, eventErr := compileAll(name, "events", &f.Functions, f.Events)
-	if err := errors.Join(topicErr, eventErr); err != nil {
+	m := &Mapping{codes: f.Codes}
+	errs := make([]error, 0, 8)
+	note := func(err error) { errs = append(errs, err) }
+	var err error
+	for _, section := range []struct {
+		name     string
+		programs map[string]yaml.Node
+		into     *map[string]*gojq.Code
+	}{
+		{"topics", f.Topics, &m.topics}, {"events", f.Events, &m.events}, {"ephemeral", f.Ephemeral, &m.ephemeral},
+		{"client", f.Client, &m.client}, {"replies", f.Replies, &m.replies},
+	} {
+		*section.into, err = compileAll(name, section.name, &f.Functions, section.programs)
+		note(err)
+	}
+	m.rooms, err = roomNames(name, f.Rooms)
+	note(err)
+	m.questions, err = questions(name, &f.Functions, f.Questions)
+	note(err)
+	m.access, err = access(name, &f.Functions, f.Authorize, f.Connect)
+	note(err)
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Mapping{topics: topics, events: events}, nil
+	return m, nil
 }
 
 func compileAll(file, section string, functions *yaml.Node, programs map[string]yaml.Node) (map[string]*gojq.Code, error) {
@@ -106,7 +145,8 @@ func compile(functions, program *yaml.Node) (*gojq.Code, error) {
 	if err != nil {
 		return nil, fmt.Errorf("line %d: %w", program.Line, err)
 	}
-	code, err := gojq.Compile(query, gojq.WithFunction("omit", 1, 12, omit), gojq.WithVariables([]string{"$topic", "$target"}))
+	code, err := gojq.Compile(query, gojq.WithFunction("omit", 1, 12, omit),
+		gojq.WithVariables([]string{"$topic", "$target", "$user", "$arg", "$now"}))
 	if err != nil {
 		return nil, fmt.Errorf("line %d: %w", program.Line, err)
 	}
@@ -151,14 +191,38 @@ func (m *Mapping) Record(ctx context.Context, source Source, value []byte) ([]js
 	return run(ctx, code, value, id, source.Topic, nil)
 }
 
-// Event maps a ready-made event: its data is the program's input, $topic its name, $target its targets as given. Without an output field
-// `to` the targets stay as they are. ErrNoProgram: the event passes unchanged.
-func (m *Mapping) Event(ctx context.Context, name string, data []byte, to map[string]any) ([]json.RawMessage, error) {
+// named names outputs that name none themselves: id, id#1, … An empty id names none.
+func named(id string) func(int) string {
+	if id == "" {
+		return nil
+	}
+	return func(n int) string {
+		if n == 0 {
+			return id
+		}
+		return fmt.Sprintf("%s#%d", id, n)
+	}
+}
+
+// Event maps a ready-made event: its data is the program's input, $topic its name, $target its targets as given. Without
+// an output field `to` the targets stay as they are. Outputs that name none have id, id#1 and so on, if id is not empty.
+// ErrNoProgram: the event passes unchanged.
+func (m *Mapping) Event(ctx context.Context, name, id string, data []byte, to map[string]any) ([]json.RawMessage, error) {
 	code, ok := m.events[name]
 	if !ok {
 		return nil, ErrNoProgram
 	}
-	return run(ctx, code, data, nil, name, to)
+	return run(ctx, code, data, named(id), name, to)
+}
+
+// Ephemeral gives an ephemeral event of Interlink's own as the platform's pages read it: outputs {event, data} that go out
+// instead of it. ErrNoProgram: it goes out as it is.
+func (m *Mapping) Ephemeral(ctx context.Context, name string, data []byte) ([]json.RawMessage, error) {
+	code, ok := m.ephemeral[name]
+	if !ok {
+		return nil, ErrNoProgram
+	}
+	return run(ctx, code, data, nil, name, nil)
 }
 
 func run(ctx context.Context, code *gojq.Code, value []byte, id func(int) string, topic string, to map[string]any) ([]json.RawMessage, error) {
@@ -172,7 +236,7 @@ func run(ctx context.Context, code *gojq.Code, value []byte, id func(int) string
 	if to != nil {
 		target = to
 	}
-	iter := code.RunWithContext(ctx, input, topic, target)
+	iter := code.RunWithContext(ctx, input, topic, target, nil, nil, nil)
 	var out []json.RawMessage
 	total := 0
 	for {
