@@ -1,8 +1,10 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -16,26 +18,43 @@ type Metrics map[string]*dto.MetricFamily
 
 // Scrape reads the metrics of an admin address (host:port).
 func Scrape(ctx context.Context, admin string) (Metrics, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	text, err := get(ctx, "http://"+admin+"/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("scrape %s: %w", admin, err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("scrape %s: %w", admin, err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("scrape %s: status %d", admin, res.StatusCode)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(res.Body)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("scrape %s: %w", admin, err)
 	}
 	return families, nil
+}
+
+// Goroutines returns the goroutines behind an admin address (host:port) as pprof prints them, equal stacks together.
+func Goroutines(ctx context.Context, admin string) (string, error) {
+	text, err := get(ctx, "http://"+admin+"/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return "", fmt.Errorf("goroutines of %s: %w", admin, err)
+	}
+	return string(text), nil
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", res.StatusCode)
+	}
+	return io.ReadAll(res.Body)
 }
 
 // Sum adds up a metric's samples that carry all of the labels, given as name, value, name, value.

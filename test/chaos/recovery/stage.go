@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -187,14 +187,18 @@ func (m *Memory) String() string {
 	return out
 }
 
-// Goroutines returns the goroutines of gateways and routers, by process.
+// Goroutines returns the goroutines of gateways and routers, by process, without those of pooled connections, and keeps
+// each process' dump beside its log.
 func (s *Stage) Goroutines(ctx context.Context) (map[string]int, error) {
 	counts := map[string]int{}
 	var errs []error
 	look := func(p *harness.Process, admin string) {
-		m, err := harness.Scrape(ctx, admin)
+		dump, err := harness.Goroutines(ctx, admin)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(s.Artifacts, p.Name()+".goroutines"), []byte(dump), 0o644)
+		}
 		errs = append(errs, err)
-		counts[p.Name()] = int(m.Sum("go_goroutines"))
+		counts[p.Name()] = unpooled(dump)
 	}
 	for _, g := range s.Gateways {
 		look(g.Process, g.Admin)
@@ -205,23 +209,28 @@ func (s *Stage) Goroutines(ctx context.Context) (map[string]int, error) {
 	return counts, errors.Join(errs...)
 }
 
-// dumpGoroutines keeps every process' goroutines beside its log.
-func (s *Stage) dumpGoroutines() {
-	dump := func(p *harness.Process, admin string) {
-		res, err := http.Get("http://" + admin + "/debug/pprof/goroutine?debug=1")
-		if err != nil {
-			return
+// pooled are goroutines that belong to a connection between processes, which stays for the next use: readers of the Kafka
+// client's pool, its queue per partition that was ever written to, and gRPC's transports. How many there are depends on
+// which brokers and peers came and went, never on clients.
+var pooled = []string{
+	"kafka-go.(*conn).run", "kafka-go.(*partitionWriter).writeBatches", "grpc/internal/transport.", "grpcsync.(*CallbackSerializer).run",
+}
+
+// unpooled counts the goroutines of a profile in text form (debug=1), without the pooled ones. What a pooled stack has of
+// the program's own counts.
+func unpooled(profile string) int {
+	n := 0
+	_, groups, _ := strings.Cut(profile, "\n") // the total
+	for _, group := range strings.Split(groups, "\n\n") {
+		kept := slices.ContainsFunc(pooled, func(p string) bool { return strings.Contains(group, p) })
+		if kept && !strings.Contains(group, "edumatrix/interlink") {
+			continue
 		}
-		defer res.Body.Close()
-		text, _ := io.ReadAll(res.Body)
-		_ = os.WriteFile(filepath.Join(s.Artifacts, p.Name()+".goroutines"), text, 0o644)
+		count, _, _ := strings.Cut(group, " ")
+		number, _ := strconv.Atoi(count) // an empty group counts nothing
+		n += number
 	}
-	for _, g := range s.Gateways {
-		dump(g.Process, g.Admin)
-	}
-	for _, r := range s.Routers {
-		dump(r.Process, r.Admin)
-	}
+	return n
 }
 
 // pause waits, or until ctx ends.
