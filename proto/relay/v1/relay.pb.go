@@ -128,6 +128,7 @@ type ForwardRequest struct {
 	Origin        string                 `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
 	ContentType   string                 `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	RemoteAddr    string                 `protobuf:"bytes,6,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
+	Stamp         string                 `protobuf:"bytes,7,opt,name=stamp,proto3" json:"stamp,omitempty"` // parameter t of the query: tells a request from one that is sent again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +201,13 @@ func (x *ForwardRequest) GetContentType() string {
 func (x *ForwardRequest) GetRemoteAddr() string {
 	if x != nil {
 		return x.RemoteAddr
+	}
+	return ""
+}
+
+func (x *ForwardRequest) GetStamp() string {
+	if x != nil {
+		return x.Stamp
 	}
 	return ""
 }
@@ -840,7 +848,7 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06socket\x18\x02 \x01(\tR\x06socket\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\"\x0f\n" +
-	"\rCloseResponse\"\xaa\x01\n" +
+	"\rCloseResponse\"\xc0\x01\n" +
 	"\x0eForwardRequest\x12\x10\n" +
 	"\x03sid\x18\x01 \x01(\tR\x03sid\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
@@ -848,7 +856,8 @@ const file_relay_v1_relay_proto_rawDesc = "" +
 	"\x06origin\x18\x04 \x01(\tR\x06origin\x12!\n" +
 	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x1f\n" +
 	"\vremote_addr\x18\x06 \x01(\tR\n" +
-	"remoteAddr\"`\n" +
+	"remoteAddr\x12\x14\n" +
+	"\x05stamp\x18\a \x01(\tR\x05stamp\"`\n" +
 	"\x0fForwardResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x12\n" +

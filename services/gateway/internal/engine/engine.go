@@ -254,6 +254,6 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case request.SID == "":
 		e.openPolling(w, r)
 	default:
-		e.servePoll(w, r, request.SID)
+		e.servePoll(w, r, request)
 	}
 }

@@ -137,7 +137,8 @@ func (e *Engine) begin(s *Session, h Handshake) {
 }
 
 // servePoll serves a GET or POST of a session.
-func (e *Engine) servePoll(w http.ResponseWriter, r *http.Request, sid string) {
+func (e *Engine) servePoll(w http.ResponseWriter, r *http.Request, asked engineio.Request) {
+	sid := asked.SID
 	s, _, known := e.Lookup(sid)
 	if !known && !e.stray(sid) {
 		e.refuse(w, engineio.UnknownSID, engineio.UnknownSID.Error())
@@ -149,17 +150,17 @@ func (e *Engine) servePoll(w http.ResponseWriter, r *http.Request, sid string) {
 			e.refuse(w, engineio.BadRequest, "POST requests overlap")
 			return
 		}
-		response := e.polled(w, r, sid, s)
+		response := e.polled(w, r, asked, s)
 		s.posting.Store(false) // before the response, which lets the client send the next one
 		e.answer(w, response)
 		return
 	}
-	e.answer(w, e.polled(w, r, sid, s))
+	e.answer(w, e.polled(w, r, asked, s))
 }
 
 // polled answers a GET or POST of a session, which is here, or of another gateway if s is nil.
-func (e *Engine) polled(w http.ResponseWriter, r *http.Request, sid string, s *Session) StrayResponse {
-	request := StrayRequest{Method: r.Method, ContentType: r.Header.Get("Content-Type"), Origin: r.Header.Get("Origin")}
+func (e *Engine) polled(w http.ResponseWriter, r *http.Request, asked engineio.Request, s *Session) StrayResponse {
+	request := StrayRequest{Method: r.Method, ContentType: r.Header.Get("Content-Type"), Origin: r.Header.Get("Origin"), Stamp: asked.Stamp}
 	if r.Method == http.MethodPost {
 		if s == nil {
 			room, ok := e.borrow(r.ContentLength)
@@ -177,10 +178,10 @@ func (e *Engine) polled(w http.ResponseWriter, r *http.Request, sid string, s *S
 		request.Body = body
 	}
 	if s != nil {
-		return e.Poll(r.Context(), sid, request)
+		return e.Poll(r.Context(), asked.SID, request)
 	}
 	request.RemoteAddr = e.remote(r).String()
-	response, err := e.options.Stray.Poll(r.Context(), sid, request)
+	response, err := e.options.Stray.Poll(r.Context(), asked.SID, request)
 	if err != nil {
 		return StrayResponse{Status: 503, ContentType: jsonType, Body: []byte(`{"code":3,"message":"Owner of the session is out of reach"}`)}
 	}

@@ -310,6 +310,45 @@ func TestPollingResponses(t *testing.T) {
 	})
 }
 
+func TestRequestsThatTheBrowserSendsAgainByItself(t *testing.T) {
+	get := func(w *world, sid, stamp string) answer { return w.request("GET", polling+"&t="+stamp+"&sid="+sid, "") }
+	inBubble(t, engine.Options{}, echo(), func(t *testing.T, w *world) {
+		sid := w.openPolling()
+		s := <-w.opened
+		on(s, func() { s.Send(frame("one")) })
+		if a := get(w, sid, "a"); a.body != "4one" {
+			t.Fatalf("poll: %d %q", a.status, a.body)
+		}
+		on(s, func() { s.Send(frame("two")) })
+		if a := get(w, sid, "b"); a.body != "4two" {
+			t.Errorf("a poll with another stamp: %d %q", a.status, a.body)
+		}
+		on(s, func() { s.Send(frame("three")) })
+		if a := get(w, sid, "b"); a.status != 400 {
+			t.Errorf("a poll that was answered is asked again: %d %q; what it was answered has not arrived", a.status, a.body)
+		}
+		if reason := <-w.closed; reason != engine.TransportError {
+			t.Errorf("closed: %v", reason)
+		}
+	})
+	inBubble(t, engine.Options{}, echo(), func(t *testing.T, w *world) {
+		sid := w.openPolling()
+		<-w.opened
+		for _, again := range []struct{ stamp, body string }{{"a", "4one"}, {"a", "4one"}, {"a", "4two"}, {"b", "4two"}, {"", "4end"}, {"", "4end"}} {
+			query := polling + "&sid=" + sid
+			if again.stamp != "" {
+				query += "&t=" + again.stamp
+			}
+			if a := w.request("POST", query, again.body); a.status != 200 || a.body != "ok" {
+				t.Errorf("push: %d %q", a.status, a.body)
+			}
+		}
+		if a := w.poll(sid); a.body != "4one\x1e4two\x1e4two\x1e4end\x1e4end" {
+			t.Errorf("the second of two equal requests was taken, or another one was not: %q", a.body)
+		}
+	})
+}
+
 func TestAResponseThatNobodyReadsIsGivenUp(t *testing.T) {
 	inBubble(t, engine.Options{WriteTimeout: 20 * second, PingInterval: 500 * second}, echo(), func(t *testing.T, w *world) {
 		sid := w.openPolling()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"hash/fnv"
 	"time"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/engineio"
@@ -18,10 +19,36 @@ type polling struct {
 	noops   bool   // polls end with a noop: the transport changes
 	leaving bool   // the client has sent its close packet
 	ending  *timer // armed while a parked poll is to end with a noop
+	got     stamp  // of the last GET
+	put     stamp  // of the last POST
+}
+
+// stamp tells a polling request from the one before, 0 if the client's requests carry none. A browser (and Go's HTTP client) sends a request
+// again by itself, without a word to the page, when a connection that it had used before ends before the answer has come.
+type stamp uint64
+
+func stampOf(made string, body []byte) stamp {
+	if made == "" {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write([]byte(made))
+	h.Write(body)
+	return stamp(h.Sum64()) | 1
+}
+
+// again reports whether a request is the one before, sent again, and notes it.
+func (s *stamp) again(next stamp) bool {
+	repeated := next != 0 && next == *s
+	*s = next
+	return repeated
 }
 
 // poll is a GET that waits for frames. Its goroutine waits for the result, which is sent exactly once.
-type poll struct{ result chan pollResult }
+type poll struct {
+	stamp  stamp
+	result chan pollResult
+}
 
 // pollResult is the answer to a polling request. body wins over refusal.
 type pollResult struct {
@@ -102,12 +129,16 @@ func (p *polling) resume(s *Session) {
 }
 
 // park takes a GET (section "HTTP long-polling"). A second one at the same time ends the session: the first is told so, the second refused.
+// So does one that was answered already and is sent again: what the answer held has not arrived, and the client knows nothing of it.
 func (s *Session) park(p *poll) {
 	switch {
 	case s.closed:
 		p.result <- pollResult{status: 400, refusal: engineio.UnknownSID}
 	case s.polling == nil:
 		p.result <- pollResult{status: 400, refusal: engineio.BadRequest}
+	case s.polling.got.again(p.stamp) && s.polling.parked == nil:
+		p.result <- pollResult{status: 400, refusal: engineio.BadRequest}
+		s.Close(TransportError)
 	case s.polling.parked != nil:
 		s.polling.answer(pollResult{status: 200, body: s.shard.engine.bye.text})
 		p.result <- pollResult{status: 400, refusal: engineio.BadRequest}
@@ -141,14 +172,17 @@ func (s *Session) unpark(p *poll) {
 	s.Close(TransportError)
 }
 
-// accept takes the body of a POST.
-func (s *Session) accept(body []byte) pollResult {
+// accept takes the body of a POST. One that was taken already is answered, no more.
+func (s *Session) accept(body []byte, sent stamp) pollResult {
 	refused := pollResult{status: 400, refusal: engineio.BadRequest}
 	if s.closed {
 		return pollResult{status: 400, refusal: engineio.UnknownSID}
 	}
 	if s.polling == nil || s.polling.leaving {
 		return refused
+	}
+	if s.polling.put.again(sent) {
+		return pollResult{status: 200, body: okBody}
 	}
 	if !s.charge(len(body)) {
 		s.Close(Unauthorized)
@@ -179,9 +213,9 @@ func (e *Engine) Poll(ctx context.Context, sid string, r StrayRequest) StrayResp
 		return refusal(engineio.UnknownSID)
 	}
 	if r.Method == "POST" {
-		return e.push(ctx, s, sh, r.Body)
+		return e.push(ctx, s, sh, r)
 	}
-	p := &poll{result: make(chan pollResult, 1)}
+	p := &poll{stamp: stampOf(r.Stamp, nil), result: make(chan pollResult, 1)}
 	if !sh.post(func() { s.park(p) }) {
 		return refusal(engineio.UnknownSID)
 	}
@@ -197,9 +231,9 @@ func (e *Engine) Poll(ctx context.Context, sid string, r StrayRequest) StrayResp
 }
 
 // push delivers the body of a POST and waits until it has been processed.
-func (e *Engine) push(ctx context.Context, s *Session, sh *Shard, body []byte) StrayResponse {
-	done := make(chan pollResult, 1)
-	if !sh.post(func() { done <- s.accept(body) }) {
+func (e *Engine) push(ctx context.Context, s *Session, sh *Shard, r StrayRequest) StrayResponse {
+	done, sent := make(chan pollResult, 1), stampOf(r.Stamp, r.Body)
+	if !sh.post(func() { done <- s.accept(r.Body, sent) }) {
 		return refusal(engineio.UnknownSID)
 	}
 	select {

@@ -18,6 +18,7 @@ type StrayRequest struct {
 	ContentType string
 	Origin      string
 	RemoteAddr  string // of the client, behind trusted proxies
+	Stamp       string // what the client made up for this request alone, empty if it does not
 }
 
 // StrayResponse is its answer.

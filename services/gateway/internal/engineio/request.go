@@ -78,6 +78,7 @@ func (r Refusal) AppendJSON(dst []byte) []byte {
 type Request struct {
 	Transport Transport
 	SID       string // empty: a handshake
+	Stamp     string // parameter `t`, which clients make up anew for each polling request, as it was sent; empty: none
 }
 
 // MaxSID bounds a session id in a query, in bytes; a longer one is of no session.
@@ -94,7 +95,7 @@ func ParseRequest(method, rawQuery string, upgrade bool) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	r := Request{SID: q.sid}
+	r := Request{SID: q.sid, Stamp: q.stamp}
 	switch q.transport {
 	case "polling":
 	case "websocket":
@@ -119,7 +120,7 @@ func ParseRequest(method, rawQuery string, upgrade bool) (Request, error) {
 	return r, nil
 }
 
-type query struct{ transport, sid, version string }
+type query struct{ transport, sid, version, stamp string }
 
 func parseQuery(raw string) (query, error) {
 	var q query
@@ -137,6 +138,9 @@ func parseQuery(raw string) (query, error) {
 			to, n = &q.sid, 1
 		case "EIO":
 			to, n = &q.version, 2
+		case "t":
+			q.stamp = value
+			continue
 		default:
 			continue
 		}

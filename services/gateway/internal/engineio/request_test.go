@@ -13,15 +13,15 @@ func TestRequestsThatAreServed(t *testing.T) {
 		upgrade       bool
 		want          Request
 	}{
-		"a handshake by polling":             {"GET", "EIO=4&transport=polling", false, Request{Polling, ""}},
-		"a handshake by WebSocket":           {"GET", "EIO=4&transport=websocket", true, Request{WebSocket, ""}},
-		"a poll":                             {"GET", "EIO=4&transport=polling&sid=abc", false, Request{Polling, "abc"}},
-		"packets from the client":            {"POST", "transport=polling&EIO=4&sid=abc", false, Request{Polling, "abc"}},
-		"an upgrade":                         {"GET", "EIO=4&transport=websocket&sid=abc", true, Request{WebSocket, "abc"}},
-		"the cache buster of older clients":  {"GET", "EIO=4&transport=polling&t=OxyZ-1&sid=abc", false, Request{Polling, "abc"}},
-		"parameters of the page":             {"GET", "token=a%zz&EIO=4&&x&transport=polling", false, Request{Polling, ""}},
-		"an escaped session id":              {"GET", "EIO=4&transport=polling&sid=a%2Db", false, Request{Polling, "a-b"}},
-		"an empty session id is a handshake": {"GET", "EIO=4&transport=polling&sid=", false, Request{Polling, ""}},
+		"a handshake by polling":             {"GET", "EIO=4&transport=polling", false, Request{Polling, "", ""}},
+		"a handshake by WebSocket":           {"GET", "EIO=4&transport=websocket", true, Request{WebSocket, "", ""}},
+		"a poll":                             {"GET", "EIO=4&transport=polling&sid=abc", false, Request{Polling, "abc", ""}},
+		"packets from the client":            {"POST", "transport=polling&EIO=4&sid=abc", false, Request{Polling, "abc", ""}},
+		"an upgrade":                         {"GET", "EIO=4&transport=websocket&sid=abc", true, Request{WebSocket, "abc", ""}},
+		"a request with a stamp":             {"GET", "EIO=4&transport=polling&t=OxyZ-1&sid=abc", false, Request{Polling, "abc", "OxyZ-1"}},
+		"parameters of the page":             {"GET", "token=a%zz&EIO=4&&x&transport=polling", false, Request{Polling, "", ""}},
+		"an escaped session id":              {"GET", "EIO=4&transport=polling&sid=a%2Db", false, Request{Polling, "a-b", ""}},
+		"an empty session id is a handshake": {"GET", "EIO=4&transport=polling&sid=", false, Request{Polling, "", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := ParseRequest(c.method, c.query, c.upgrade); err != nil || got != c.want {

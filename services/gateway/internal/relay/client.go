@@ -68,6 +68,7 @@ func (c *Client) Poll(ctx context.Context, sid string, r engine.StrayRequest) (e
 	}
 	answer, err := owner.Forward(ctx, &relayv1.ForwardRequest{
 		Sid: sid, Method: r.Method, Body: r.Body, Origin: r.Origin, ContentType: r.ContentType, RemoteAddr: r.RemoteAddr,
+		Stamp: r.Stamp,
 	}, grpc.MaxCallRecvMsgSize(maxForward))
 	if err != nil {
 		return engine.StrayResponse{}, fmt.Errorf("relay: forward: %w", err)

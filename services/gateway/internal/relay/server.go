@@ -48,6 +48,7 @@ type Server struct {
 func (s *Server) Forward(ctx context.Context, r *relayv1.ForwardRequest) (*relayv1.ForwardResponse, error) {
 	answer := s.Engine.Poll(ctx, r.Sid, engine.StrayRequest{
 		Method: r.Method, Body: r.Body, ContentType: r.ContentType, Origin: r.Origin, RemoteAddr: r.RemoteAddr,
+		Stamp: r.Stamp,
 	})
 	return &relayv1.ForwardResponse{Status: uint32(answer.Status), ContentType: answer.ContentType, Body: answer.Body}, nil
 }
