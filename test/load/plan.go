@@ -41,7 +41,8 @@ func TargetOf(s *harness.System, urls ...string) Target {
 // Plan is the size and the shape of the load.
 type Plan struct {
 	Name           string // begins every user's name and every record's id
-	JS, Go         int    // clients of each kind
+	JS, Go         int    // clients of each kind: the official library's, and our own in Go
+	Library        int    // clients of zishang520/socket.io, in Go: by WebSocket or polling, without an upgrade
 	Workers        int    // Node processes that the JS clients are spread over
 	Rooms          int
 	RoomsPerSocket int
@@ -60,7 +61,28 @@ type member struct {
 	url       string
 	rooms     []string
 	transport client.Transport
-	js        bool
+	kind      kind
+}
+
+// kind is what library a client uses.
+type kind uint8
+
+const (
+	official kind = iota
+	own
+	ported
+)
+
+// kindOf returns the kind of a client by its number: the official ones first, the ported ones last.
+func (p Plan) kindOf(i int) kind {
+	switch {
+	case i < p.JS:
+		return official
+	case i < p.JS+p.Go:
+		return own
+	default:
+		return ported
+	}
 }
 
 // Room returns the name of the plan's nth room.
@@ -85,10 +107,10 @@ func (p Plan) allRooms() []string {
 
 // members lays out the clients. Which kind and which transport a socket gets does not depend on its rooms.
 func (p Plan) members(urls []string) []member {
-	list := make([]member, 0, p.JS+p.Go)
-	for i := range p.JS + p.Go {
+	list := make([]member, 0, p.JS+p.Go+p.Library)
+	for i := range p.JS + p.Go + p.Library {
 		m := member{
-			index: i, user: fmt.Sprintf("%s-u%d", p.Name, i), url: urls[i%len(urls)], rooms: p.rooms(i), js: i < p.JS,
+			index: i, user: fmt.Sprintf("%s-u%d", p.Name, i), url: urls[i%len(urls)], rooms: p.rooms(i), kind: p.kindOf(i),
 		}
 		if !p.WebSocketOnly {
 			m.transport = []client.Transport{client.Upgrade, client.WebSocket, client.Polling}[i/len(urls)%3]

@@ -62,8 +62,12 @@ func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
 	for i, rec := range r.recorders[plan.JS:] {
 		r.wg.Go(func() {
 			pause(life, time.Duration(i)*rampEvery)
-			g := &goClient{r: rec, token: plan.Token(rec.m.user, rec.m.rooms...), plan: plan}
-			g.run(life)
+			token := plan.Token(rec.m.user, rec.m.rooms...)
+			if rec.m.kind == ported {
+				(&libraryClient{r: rec, token: token, plan: plan}).run(life)
+				return
+			}
+			(&goClient{r: rec, token: token, plan: plan}).run(life)
 		})
 	}
 	return r, r.WaitJoined(ctx, nil)
@@ -150,6 +154,9 @@ func (r *Run) Refused400() int {
 	}
 	return n
 }
+
+// BufferedByLibrary counts the events that the ported library handled a connection too late: libraryClient.event.
+func (r *Run) BufferedByLibrary() int { return r.Failures()[bufferedByLibrary] }
 
 // Users returns the users whose clients connect to a URL.
 func (r *Run) Users(url string) []string {

@@ -184,32 +184,46 @@ func background(s *Stage, every time.Duration) (stop func() int) {
 	return func() int { cancel(); return <-cuts }
 }
 
+// broken is a fault that is going on. How long its mending takes, such as a broker's start, is nobody else's business.
+type broken struct {
+	touches string
+	until   time.Time
+	name    string
+	mend    func() error
+	mended  chan error // nil until its mending has begun
+}
+
+// mend begins to mend what has lasted long enough, everything if all is set, and drops what is mended.
+func mend(now []broken, all bool) (left []broken, err error) {
+	for _, b := range now {
+		if b.mended == nil && (all || time.Now().After(b.until)) {
+			b.mended = make(chan error, 1)
+			go func() { b.mended <- b.mend() }()
+		}
+		if b.mended == nil || !all && len(b.mended) == 0 {
+			left = append(left, b)
+		} else if failed := <-b.mended; failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: mend: %w", b.name, failed))
+		}
+	}
+	return left, err
+}
+
 // random breaks things for a time, two at once at most, and mends everything. It returns what it did.
 func random(ctx context.Context, s *Stage, r *rand.Rand, during time.Duration, logf func(string, ...any)) (permits []string, err error) {
 	begun := time.Now()
-	type open struct {
-		touches string
-		until   time.Time
-		name    string
-		mend    func() error
-	}
-	var now []open
-	mend := func(all bool) {
-		now = slices.DeleteFunc(now, func(o open) bool {
-			if !all && time.Now().Before(o.until) {
-				return false
-			}
-			if failed := o.mend(); failed != nil {
-				err = errors.Join(err, fmt.Errorf("%s: mend: %w", o.name, failed))
-			}
-			return true
-		})
-	}
-	defer mend(true)
+	var now []broken
+	defer func() {
+		_, failed := mend(now, true)
+		err = errors.Join(err, failed)
+	}()
 	for time.Since(begun) < during && ctx.Err() == nil {
-		mend(false)
+		var failed error
+		if now, failed = mend(now, false); failed != nil {
+			return permits, failed
+		}
 		f, n := faults[r.IntN(len(faults))], r.IntN(1000)
-		busy := slices.ContainsFunc(now, func(o open) bool { return o.touches == f.Touches(s, n) })
+		busy := slices.ContainsFunc(now, func(b broken) bool { return b.touches == f.Touches(s, n) })
 		if len(now) < 2 && !busy {
 			logf("%5.1f s: %s (%s)", time.Since(begun).Seconds(), f.Name, f.Touches(s, n))
 			heal, failed := f.Begin(s, n)
@@ -218,7 +232,7 @@ func random(ctx context.Context, s *Stage, r *rand.Rand, during time.Duration, l
 			}
 			permits = append(permits, f.Permits...)
 			holds := time.Duration(float64(f.Holds) * (0.3 + 0.9*r.Float64()))
-			now = append(now, open{f.Touches(s, n), time.Now().Add(holds), f.Name, heal})
+			now = append(now, broken{touches: f.Touches(s, n), until: time.Now().Add(holds), name: f.Name, mend: heal})
 		}
 		pause(ctx, time.Duration(500+r.IntN(4000))*time.Millisecond)
 	}

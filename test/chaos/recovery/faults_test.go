@@ -65,7 +65,8 @@ func begin(t *testing.T, stage *Stage, plan load.Plan) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d clients of the official library and %d in Go are in their rooms after %.1f s", plan.JS, plan.Go, time.Since(begun).Seconds())
+	t.Logf("%d clients of the official library, %d in Go and %d of its port to Go are in their rooms after %.1f s",
+		plan.JS, plan.Go, plan.Library, time.Since(begun).Seconds())
 	publishing, cancelPublishing := context.WithCancel(ctx)
 	s.stop = cancelPublishing
 	go func() {
@@ -185,6 +186,7 @@ func (s *suite) end(goroutines map[string]int) {
 		fmt.Fprintln(&table, row)
 	}
 	fmt.Fprintf(&table, "\n%v\n\n%v\n", verdict.Report, s.stage.Memory)
+	fmt.Fprintf(&table, "events of a connection before, handled by the client library in Go: %d\n", s.run.BufferedByLibrary())
 	if err := s.run.Stop(); err != nil {
 		s.t.Error(err)
 	}
@@ -226,8 +228,8 @@ func (s *suite) goroutines(before map[string]int) string {
 }
 
 // TestNothingIsLost injects each fault and then all at random while publishers never pause.
-// RECOVERY_JS, RECOVERY_GO, RECOVERY_RATE, RECOVERY_RANDOM (seconds), RECOVERY_SEED and RECOVERY_ONLY (a part of a
-// fault's name) change it.
+// RECOVERY_JS, RECOVERY_GO, RECOVERY_LIBRARY (clients), RECOVERY_RATE, RECOVERY_RANDOM (seconds), RECOVERY_SEED and
+// RECOVERY_ONLY (a part of a fault's name) change it.
 func TestNothingIsLost(t *testing.T) {
 	stage := NewStage(t, harness.Config{Name: "recovery", Gateways: 3, Routers: 2, Presence: 2, Brokers: 3}, resumeWindow)
 	before, err := stage.Goroutines(t.Context())
@@ -235,8 +237,8 @@ func TestNothingIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := begin(t, stage, load.Plan{
-		Name: "r", JS: number(t, "RECOVERY_JS", 100), Go: number(t, "RECOVERY_GO", 300), Workers: 2, Rooms: 150, RoomsPerSocket: 3,
-		Rate: number(t, "RECOVERY_RATE", 200), Token: harness.Token, Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second, RetryFor: resumeWindow,
+		Name: "r", JS: number(t, "RECOVERY_JS", 100), Go: number(t, "RECOVERY_GO", 260), Library: number(t, "RECOVERY_LIBRARY", 40),
+		Workers: 2, Rooms: 150, RoomsPerSocket: 3, Rate: number(t, "RECOVERY_RATE", 200), Token: harness.Token, Backoff: 300 * time.Millisecond, OpenTimeout: 4 * time.Second, RetryFor: resumeWindow,
 	})
 	for i, f := range append(slices.Clone(faults), allRouters) {
 		if strings.Contains(f.Name, os.Getenv("RECOVERY_ONLY")) {
