@@ -3,7 +3,7 @@
 # RECOVERY_… what the fault suite does: test/chaos/recovery/faults_test.go.
 
 # The binaries that the suites start are built once, by `build`, and not again by each of them.
-js system chaos recovery soak bench: export TEST_BIN ?= $(CURDIR)/bin
+js system chaos recovery mutants soak bench: export TEST_BIN ?= $(CURDIR)/bin
 JS_SUITES := protocol connect rooms http live crowd malformed
 NODE_TEST := node --test --test-force-exit --test-concurrency=1
 
@@ -36,6 +36,10 @@ chaos: build $(JS) ## the same while processes are killed, frozen and added, and
 .PHONY: recovery
 recovery: build $(JS) ## nothing lost, nothing twice: every fault, then all at random, with resuming clients
 	@cd test && go test -tags chaos -count=1 -timeout 30m -parallel 16 -v ./chaos/recovery
+
+.PHONY: mutants
+mutants: build $(JS) ## gateways with one rule of the design broken each: the fault suite must notice
+	@cd test && go test -tags mutants -count=1 -timeout 15m -v -run TheSuiteCatchesBrokenGateways ./chaos/recovery
 
 # SOAK_RUN chooses among the long forms, SOAK_SECONDS and others change them: test/chaos/recovery/soak_test.go.
 .PHONY: soak

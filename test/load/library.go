@@ -40,6 +40,10 @@ func (l *libraryClient) run(ctx context.Context) {
 	o.SetForceNew(true)
 	o.SetAutoConnect(false)
 	o.SetTimeout(openTimeout)
+	// As the official client always does: without it nobody can tell a poll that the HTTP client below repeats by itself,
+	// when a connection has gone with its answer, from the next poll.
+	o.SetTimestampRequests(true)
+	o.SetTimestampParam("t")
 	if l.r.m.transport == client.Polling {
 		o.SetTransports(types.NewSet(transports.Polling))
 	} else {

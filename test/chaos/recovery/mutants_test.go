@@ -1,0 +1,204 @@
+//go:build mutants
+
+package recovery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edumatrix/interlink/test/checker"
+	"github.com/edumatrix/interlink/test/cut"
+	"github.com/edumatrix/interlink/test/harness"
+	"github.com/edumatrix/interlink/test/load"
+)
+
+// change replaces text that occurs once in a file of the services.
+type change struct{ file, text, by string }
+
+// brokenGateway is the gateway with one rule of the design broken.
+type brokenGateway struct {
+	name    string
+	changes []change
+}
+
+const (
+	placementCore = "gateway/internal/placement/placement.go"
+	interest      = "gateway/internal/placement/interest.go"
+	stream        = "gateway/internal/hub/stream.go"
+	queueOf       = "gateway/internal/engine/queue.go"
+	resumed       = "gateway/internal/session/resumed.go"
+)
+
+// The first is none: what the storm does to the gateway as it is must be harmless.
+var gatewayMutants = []brokenGateway{
+	{name: "as it is"},
+	{"skip the interest number", []change{
+		{placementCore, "short := number < c.need && c.mutant&noNumber == 0", "short := false"},
+		{interest, "level := c.level(now)", "level := uint64(math.MaxUint64)"},
+	}},
+	{"mint early", []change{{stream, "h.pens.move(partition, r.offset+1, r.timeMs)", "h.pens.move(partition, r.offset+2, r.timeMs)"}}},
+	{"conflate in place", []change{{queueOf, "\t\tbehind := q.behind()\n", `		behind := q.behind()
+		if last := q.frames[len(q.frames)-1]; n >= 8 && f.class == Durable && last.class == Durable {
+			q.frames[len(q.frames)-1], q.bytes = f, q.bytes+f.Len()-last.Len()
+			return replaced
+		}
+`}}},
+	{"ready first", []change{
+		{resumed, "\tst.feedFrames(frames, free, func() {\n\t\tst.ready(resume.Resumed, true, r.out.Cursor)\n", `	st.ready(resume.Resumed, true, r.out.Cursor)
+	st.socket.Shard().After(5*feedEvery, func() { st.replayed(a, r, frames, free) })
+}
+
+func (st *session) replayed(a *attempt, r *resuming, frames []*engine.Frame, free func()) {
+	h := st.handler
+	st.feedFrames(frames, free, func() {
+`},
+	}},
+}
+
+// build builds the gateway with the changes laid over its sources.
+func (m brokenGateway) build(t *testing.T, root, into string) {
+	t.Helper()
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for i, c := range m.changes {
+		path := filepath.Join(root, "services", c.file)
+		from := path
+		if earlier, again := replace[path]; again {
+			from = earlier
+		}
+		source, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(source), c.text); n != 1 {
+			t.Fatalf("%s: %q is %d times in %s: the mutant must follow the code", m.name, c.text, n, c.file)
+		}
+		replace[path] = filepath.Join(dir, fmt.Sprint(i, ".go"))
+		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(source), c.text, c.by, 1)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "build", "-overlay", list, "-o", into, "./cmd/gateway")
+	cmd.Dir, cmd.Env = filepath.Join(root, "services"), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", m.name, err, out)
+	}
+}
+
+// TestTheSuiteCatchesBrokenGateways breaks the gateway in the ways that the design warns of and puts each under a short
+// storm: a checker that finds nothing wrong with one of them would prove nothing elsewhere.
+func TestTheSuiteCatchesBrokenGateways(t *testing.T) {
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := harness.Build(root, "gateway", "router", "presence", "interlink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	for _, name := range []string{"gateway", "router", "presence", "interlink"} {
+		if err := os.Symlink(filepath.Join(built, name), filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("TEST_BIN", bin)
+	stage := NewStage(t, harness.Config{Name: "recovery-mutants", Gateways: 2, Routers: 1, Presence: 1}, resumeWindow)
+	caught := 0
+	for i, m := range gatewayMutants {
+		swap(t, stage, m, root, filepath.Join(bin, "gateway"))
+		report := underStorm(t, stage, fmt.Sprint("m", i))
+		t.Logf("%s: %v", m.name, report)
+		switch {
+		case report.Recovered == 0:
+			t.Errorf("%s: nobody was recovered: it proves nothing", m.name)
+		case i == 0 && !report.OK():
+			t.Errorf("%s: not as guaranteed", m.name)
+		case i > 0 && report.OK():
+			t.Errorf("%s: not caught", m.name)
+		case i > 0:
+			caught++
+		}
+	}
+	t.Logf("mutants caught: %d of %d", caught, len(gatewayMutants)-1)
+}
+
+// swap has the gateways run the mutant.
+func swap(t *testing.T, s *Stage, m brokenGateway, root, path string) {
+	t.Helper()
+	var errs []error
+	for _, g := range s.Gateways {
+		errs = append(errs, g.Kill())
+	}
+	if err := errors.Join(append(errs, os.Remove(path))...); err != nil {
+		t.Fatal(err)
+	}
+	m.build(t, root, path)
+	for _, g := range s.Gateways {
+		errs = append(errs, g.Restart())
+	}
+	if err := errors.Join(append(errs, s.WaitReady(t.Context()))...); err != nil {
+		t.Fatalf("%s: %v", m.name, err)
+	}
+}
+
+// underStorm has everybody reconnect three times a second, some in the middle of a replay, while both gateways are
+// killed in turn.
+func underStorm(t *testing.T, s *Stage, name string) checker.Report {
+	t.Helper()
+	run, err := load.Start(t.Context(), s.Target(), load.Plan{
+		Name: name, Go: 60, Rooms: 60, RoomsPerSocket: 3, Rate: 400, Token: harness.Token, WebSocketOnly: true,
+		Backoff: 100 * time.Millisecond, OpenTimeout: 4 * time.Second, RetryFor: resumeWindow,
+	})
+	defer func() { _ = run.Stop() }()
+	if err != nil {
+		t.Fatal(err)
+	}
+	publishing, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { _, _ = run.Publish(publishing, time.Minute); close(done) }()
+	for turn := range 4 {
+		g := s.Gateways[turn%2]
+		if err := g.Kill(); err != nil {
+			t.Error(err)
+		}
+		release := s.Edge.Hold(cut.Both, nil) // so that there is something to be replayed
+		pause(t.Context(), 1500*time.Millisecond)
+		release()
+		if err := g.Restart(); err != nil {
+			t.Error(err)
+		}
+		for range 8 {
+			s.Edge.Reset(nil)
+			pause(t.Context(), 300*time.Millisecond)
+		}
+	}
+	stop()
+	<-done
+	if err := s.WaitReady(t.Context()); err != nil {
+		t.Error(err)
+	}
+	waiting, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	verdict, err := run.CatchUp(waiting, time.Now().UnixMilli())
+	if err != nil {
+		t.Logf("%s: %v", name, err)
+	}
+	return verdict.Report
+}
