@@ -3,7 +3,7 @@
 # RECOVERY_… what the fault suite does: test/chaos/recovery/faults_test.go.
 
 # The binaries that the suites start are built once, by `build`, and not again by each of them.
-js system chaos recovery mutants soak bench: export TEST_BIN ?= $(CURDIR)/bin
+js system chaos recovery mutants soak bench price: export TEST_BIN ?= $(CURDIR)/bin
 JS_SUITES := protocol connect rooms http live crowd malformed
 NODE_TEST := node --test --test-force-exit --test-concurrency=1
 
@@ -35,7 +35,7 @@ chaos: build $(JS) ## the same while processes are killed, frozen and added, and
 
 .PHONY: recovery
 recovery: build $(JS) ## nothing lost, nothing twice: every fault, then all at random, with resuming clients
-	@cd test && go test -tags chaos -count=1 -timeout 30m -parallel 16 -v ./chaos/recovery
+	@cd test && go test -tags chaos -count=1 -timeout 30m -parallel 24 -v ./chaos/recovery
 
 .PHONY: mutants
 mutants: build $(JS) ## gateways with one rule of the design broken each: the fault suite must notice
@@ -49,3 +49,7 @@ soak: build $(JS) $(PEER) ## the long forms of it, by hand: minutes of storm bes
 .PHONY: bench
 bench: build $(PEER) ## the gateway beside Node socket.io and a bare write loop; writes docs/results/
 	@cd test && go run ./bench
+
+.PHONY: price
+price: build ## what the guarantee costs: cursors, CPU, writes to Redis; writes docs/results/
+	@cd test && go run ./bench/price

@@ -16,6 +16,7 @@ import (
 
 // TestTheTopicIsMadeAnew is the last half of show 5: everybody is told to begin anew, nobody is silent, and events flow.
 func TestTheTopicIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	const people, topic = 20, "interlink.events"
 	authorizer := harness.NewAuthorizer()
 	defer authorizer.Close()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/edumatrix/interlink/test/client"
 	"github.com/edumatrix/interlink/test/cut"
 	"github.com/edumatrix/interlink/test/harness"
 )
@@ -22,6 +23,9 @@ type Fault struct {
 	Permits []string                                    // reasons to begin anew, beside what every fault permits
 }
 
+// forgotten is the fault after which the store knows nothing.
+const forgotten = "FLUSHALL"
+
 // Faults are all that the suite injects. What each permits follows from the design: a session lives in the store, so only
 // a store that was away, or has forgotten, makes an honest "no"; and a client that cannot reach anybody for as long as the
 // window is told so.
@@ -33,7 +37,7 @@ var faults = []Fault{
 	{Name: "one-way cut, clients", Holds: 8 * time.Second, Touches: edge, Begin: cutEdge, Permits: []string{window}},
 	{Name: "one-way cut, routers", Holds: 8 * time.Second, Touches: inner, Begin: cutInner, Permits: []string{window}},
 	{Name: "Redis killed", Holds: 6 * time.Second, Touches: redis, Begin: killRedis, Permits: []string{storeUnavailable, noSession, noBase}},
-	{Name: "FLUSHALL", Holds: 5 * time.Second, Touches: redis, Begin: flushAll, Permits: []string{noSession, noBase}},
+	{Name: forgotten, Holds: 5 * time.Second, Touches: redis, Begin: flushAll, Permits: []string{noSession, noBase}},
 	{Name: "partition leader killed", Holds: 8 * time.Second, Touches: broker, Begin: killBroker},
 	{Name: "five rebalances", Holds: time.Second, Touches: router, Begin: rebalance},
 	{Name: "all reconnect at once", Touches: nothing, Begin: resetAll},
@@ -103,13 +107,37 @@ func cutInner(s *Stage, n int) (func() error, error) {
 }
 
 func killRedis(s *Stage, _ int) (func() error, error) {
-	_, err := s.Redis.Do(s.ctx, "kill")
-	return func() error { _, err := s.Redis.Do(s.ctx, "up"); return err }, err
+	if _, err := s.Redis.Do(s.ctx, "kill"); err != nil {
+		return nil, err
+	}
+	return func() error { _, err := s.Redis.Do(s.ctx, "up"); return err }, nil
 }
 
 func flushAll(s *Stage, _ int) (func() error, error) {
 	_, err := s.Redis.Do(s.ctx, "cli", "flushall")
 	return nothingToMend, err
+}
+
+// joinWithin is how soon somebody new is in a room, whatever the store has forgotten.
+const joinWithin = 5 * time.Second
+
+// newcomer connects and joins a room, and says how long both took.
+func newcomer(s *Stage) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, 2*joinWithin)
+	defer cancel()
+	const user, room = "newcomer", "conversation:newcomers"
+	begun := time.Now()
+	c, err := client.Dial(ctx, client.Options{URL: s.URL(), Auth: map[string]any{"token": harness.Token(user, room)}})
+	if err != nil {
+		return 0, err
+	}
+	defer c.Wait()
+	defer c.Close()
+	answer, err := c.Ask(ctx, "room:join", room)
+	if err == nil && !answer.OK {
+		err = errors.New(answer.Error.Code)
+	}
+	return time.Since(begun), err
 }
 
 func killBroker(s *Stage, n int) (func() error, error) {

@@ -158,11 +158,29 @@ func (s *suite) inject(f Fault, n int) {
 		if err != nil {
 			return nil, err
 		}
+		if f.Name == forgotten {
+			s.newcomers()
+		}
 		pause(ctx, f.Holds)
 		err = mend()
 		pause(ctx, 2*time.Second) // what comes back must meet a load that goes on
 		return nil, err
 	})
+}
+
+// newcomers must be in a room soon though the store has just forgotten everything. The cuts beside a fault may end one's
+// connection: then it is another's turn.
+func (s *suite) newcomers() {
+	s.t.Helper()
+	var took time.Duration
+	err := errors.New("nobody")
+	for try := 0; try < 3 && err != nil; try++ {
+		took, err = newcomer(s.stage)
+	}
+	s.t.Logf("somebody new was in a room after %v", took.Round(time.Millisecond))
+	if err != nil || took > joinWithin {
+		s.t.Errorf("somebody new was in a room after %v: %v", took, err)
+	}
 }
 
 // end stops publishers and clients, prints the table, and looks for goroutines that were left behind, if it is given how

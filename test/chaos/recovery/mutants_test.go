@@ -4,13 +4,10 @@ package recovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,13 +17,10 @@ import (
 	"github.com/edumatrix/interlink/test/load"
 )
 
-// change replaces text that occurs once in a file of the services.
-type change struct{ file, text, by string }
-
 // brokenGateway is the gateway with one rule of the design broken.
 type brokenGateway struct {
 	name    string
-	changes []change
+	changes []harness.Change
 }
 
 const (
@@ -40,65 +34,26 @@ const (
 // The first is none: what the storm does to the gateway as it is must be harmless.
 var gatewayMutants = []brokenGateway{
 	{name: "as it is"},
-	{"skip the interest number", []change{
-		{placementCore, "short := number < c.need && c.mutant&noNumber == 0", "short := false"},
-		{interest, "level := c.level(now)", "level := uint64(math.MaxUint64)"},
+	{"skip the interest number", []harness.Change{
+		{File: placementCore, Text: "short := number < c.need && c.mutant&noNumber == 0", By: "short := false"},
+		{File: interest, Text: "level := c.level(now)", By: "level := uint64(math.MaxUint64)"},
 	}},
-	{"mint early", []change{{stream, "h.pens.move(partition, r.offset+1, r.timeMs)", "h.pens.move(partition, r.offset+2, r.timeMs)"}}},
-	{"conflate in place", []change{{queueOf, "\t\tbehind := q.behind()\n", `		behind := q.behind()
+	{"mint early", []harness.Change{{File: stream, Text: "h.pens.move(partition, r.offset+1, r.timeMs)", By: "h.pens.move(partition, r.offset+2, r.timeMs)"}}},
+	{"conflate in place", []harness.Change{{File: queueOf, Text: "\t\tbehind := q.behind()\n", By: `		behind := q.behind()
 		if last := q.frames[len(q.frames)-1]; n >= 8 && f.class == Durable && last.class == Durable {
 			q.frames[len(q.frames)-1], q.bytes = f, q.bytes+f.Len()-last.Len()
 			return replaced
 		}
 `}}},
-	{"ready first", []change{
-		{resumed, "\tst.feedFrames(frames, free, func() {\n\t\tst.ready(resume.Resumed, true, r.out.Cursor)\n", `	st.ready(resume.Resumed, true, r.out.Cursor)
+	{"ready first", []harness.Change{
+		{File: resumed, Text: "\tst.feedFrames(frames, free, func() {\n\t\tst.ready(resume.Resumed, true, r.out.Cursor)\n", By: `	st.ready(resume.Resumed, true, r.out.Cursor)
 	st.socket.Shard().After(5*feedEvery, func() { st.replayed(a, r, frames, free) })
 }
 
 func (st *session) replayed(a *attempt, r *resuming, frames []*engine.Frame, free func()) {
-	h := st.handler
 	st.feedFrames(frames, free, func() {
 `},
 	}},
-}
-
-// build builds the gateway with the changes laid over its sources.
-func (m brokenGateway) build(t *testing.T, root, into string) {
-	t.Helper()
-	dir := t.TempDir()
-	replace := map[string]string{}
-	for i, c := range m.changes {
-		path := filepath.Join(root, "services", c.file)
-		from := path
-		if earlier, again := replace[path]; again {
-			from = earlier
-		}
-		source, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := strings.Count(string(source), c.text); n != 1 {
-			t.Fatalf("%s: %q is %d times in %s: the mutant must follow the code", m.name, c.text, n, c.file)
-		}
-		replace[path] = filepath.Join(dir, fmt.Sprint(i, ".go"))
-		if err := os.WriteFile(replace[path], []byte(strings.Replace(string(source), c.text, c.by, 1)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("go", "build", "-overlay", list, "-o", into, "./cmd/gateway")
-	cmd.Dir, cmd.Env = filepath.Join(root, "services"), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", m.name, err, out)
-	}
 }
 
 // TestTheSuiteCatchesBrokenGateways breaks the gateway in the ways that the design warns of and puts each under a short
@@ -108,17 +63,11 @@ func TestTheSuiteCatchesBrokenGateways(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	built, err := harness.Build(root, "gateway", "router", "presence", "interlink")
+	bin, err := harness.LinkedBin(root)
+	t.Cleanup(func() { _ = os.RemoveAll(bin) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := t.TempDir()
-	for _, name := range []string{"gateway", "router", "presence", "interlink"} {
-		if err := os.Symlink(filepath.Join(built, name), filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("TEST_BIN", bin)
 	stage := NewStage(t, harness.Config{Name: "recovery-mutants", Gateways: 2, Routers: 1, Presence: 1}, resumeWindow)
 	caught := 0
 	for i, m := range gatewayMutants {
@@ -149,7 +98,9 @@ func swap(t *testing.T, s *Stage, m brokenGateway, root, path string) {
 	if err := errors.Join(append(errs, os.Remove(path))...); err != nil {
 		t.Fatal(err)
 	}
-	m.build(t, root, path)
+	if err := harness.BuildChanged(root, "gateway", path, m.changes...); err != nil {
+		t.Fatalf("%s: %v", m.name, err)
+	}
 	for _, g := range s.Gateways {
 		errs = append(errs, g.Restart())
 	}
@@ -184,8 +135,14 @@ func underStorm(t *testing.T, s *Stage, name string) checker.Report {
 		if err := g.Restart(); err != nil {
 			t.Error(err)
 		}
-		for range 8 {
+		for i := range 8 {
 			s.Edge.Reset(nil)
+			if i%2 == 0 { // the routers go on sending, and hear late which rooms the gateways have now
+				for _, inner := range s.Inner {
+					hear := inner.Hold(cut.ToClient, nil)
+					time.AfterFunc(250*time.Millisecond, hear)
+				}
+			}
 			pause(t.Context(), 300*time.Millisecond)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ import (
 type person struct {
 	t       *testing.T
 	user    string
+	token   string
 	path    *cut.Proxy
 	session client.Session
 	on      func(event) // runs on the reading goroutine before an event is written down; may be nil
@@ -55,7 +57,10 @@ func newPerson(t *testing.T, s *Stage, user string, gateways ...string) *person 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &person{t: t, user: user, path: path, woken: make(chan struct{})}
+	s.mu.Lock()
+	s.personal = append(s.personal, path)
+	s.mu.Unlock()
+	p := &person{t: t, user: user, token: harness.Token(user), path: path, woken: make(chan struct{})}
 	t.Cleanup(func() {
 		if p.conn != nil {
 			p.conn.Close()
@@ -89,14 +94,27 @@ func (p *person) dial() *client.Client {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
 	defer cancel()
-	c, err := client.Dial(ctx, client.Options{
-		URL: "http://" + p.path.Addr(), Auth: map[string]any{"token": harness.Token(p.user)}, Session: &p.session, Handle: p.handle,
-	})
+	c, err := client.Dial(ctx, p.options())
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.user, err)
 	}
+	p.mu.Lock()
 	p.conn = c
+	p.mu.Unlock()
 	return c
+}
+
+func (p *person) options() client.Options {
+	return client.Options{
+		URL: "http://" + p.path.Addr(), Auth: map[string]any{"token": p.token}, OpenTimeout: 4 * time.Second, Session: &p.session, Handle: p.handle,
+	}
+}
+
+// current returns the connection that he has, nil before the first.
+func (p *person) current() *client.Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn
 }
 
 // connect connects and returns what session:ready says.
@@ -181,27 +199,36 @@ func (p *person) heardExactly(name string, ids ...string) {
 // emit publishes by HTTP and returns the record's id.
 func emit(t *testing.T, s *Stage, record map[string]any) string {
 	t.Helper()
-	body, err := json.Marshal(record)
+	id, err := emitTo(t.Context(), s.Routers[0].HTTP, record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.Routers[0].HTTP+"/v1/emit", bytes.NewReader(body))
+	return id
+}
+
+// emitTo publishes by a router's HTTP port.
+func emitTo(ctx context.Context, addr string, record map[string]any) (id string, err error) {
+	body, err := json.Marshal(record)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/v1/emit", bytes.NewReader(body))
+	if err != nil {
+		return "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+harness.APIKey)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer res.Body.Close()
 	said, _ := io.ReadAll(res.Body)
 	var answer struct{ ID string }
 	if res.StatusCode != http.StatusAccepted || json.Unmarshal(said, &answer) != nil {
-		t.Fatalf("emit: %d %s", res.StatusCode, said)
+		return "", fmt.Errorf("emit: %d %s", res.StatusCode, said)
 	}
-	return answer.ID
+	return answer.ID, nil
 }
 
 // say publishes an event to a room.
@@ -228,4 +255,11 @@ func resumes(t *testing.T, s *Stage, result string) float64 {
 		sum += m.Sum("interlink_gateway_resumes_total", "result", result)
 	}
 	return sum
+}
+
+// paths are the proxies of people.
+func (s *Stage) paths() []*cut.Proxy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.personal)
 }

@@ -7,14 +7,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
+	"github.com/edumatrix/interlink/test/client"
 	"github.com/edumatrix/interlink/test/harness"
 )
 
@@ -22,11 +21,12 @@ const undeliveredAfter = 8 * time.Second
 
 // TestShows are the cases that a suite at random does not single out: one person each, all at once.
 func TestShows(t *testing.T) {
+	t.Parallel()
 	authorizer := harness.NewAuthorizer()
 	defer authorizer.Close()
 	s := NewStage(t, harness.Config{
 		Name: "recovery-shows", Gateways: 2, Routers: 1, Presence: 1, AuthorizeURL: authorizer.URL(),
-		Env: []string{"INTERLINK_UNDELIVERED_AFTER=" + undeliveredAfter.String()},
+		Env: []string{"INTERLINK_UNDELIVERED_AFTER=" + undeliveredAfter.String(), "INTERLINK_CLIENT_EVENTS=reaction:add"},
 	}, resumeWindow)
 	all := []string{s.Gateways[0].Public, s.Gateways[1].Public}
 	cases := map[string]func(*testing.T, *Stage, []string){
@@ -41,6 +41,8 @@ func TestShows(t *testing.T) {
 		"killed while the inbox is given, the rest comes next time":           killedDuringInbox,
 		"what nobody received is told once, what came back never":             undelivered,
 		"who was removed meanwhile gets nothing from a replay":                func(t *testing.T, s *Stage, all []string) { removed(t, s, all, authorizer) },
+		"who was revoked meanwhile is refused and gets nothing":               revoked,
+		"a browser's event is published once however often it is sent":        sentAgain,
 		"forged and foreign cursors are refused, with a reason that counts":   forged,
 		"message:delivered reaches the sender within a round trip":            delivered,
 		"room:join since replays what a rendered page misses":                 joinedSince,
@@ -165,92 +167,6 @@ func beyondTheWindow(t *testing.T, s *Stage, all []string) {
 	p.heardExactly("message:new", want)
 }
 
-// received waits until the gateway has had the pongs behind what was given: two pings.
-func received(t *testing.T) { pause(t.Context(), 2*pingInterval+time.Second) }
-
-func offline(t *testing.T, s *Stage, all []string) {
-	p := newPerson(t, s, slug(t), all...)
-	var ids []string
-	for i := range 5 {
-		ids = append(ids, queue(t, s, p.user, fmt.Sprint(slug(t), i)))
-	}
-	pause(t.Context(), time.Second) // the inbox's consumer is another than the delivery's
-	p.connect()
-	p.heardExactly("note", ids...)
-	for _, e := range p.events("note") {
-		if !e.queued {
-			t.Errorf("%s came without meta.queued", e.id)
-		}
-	}
-	received(t)
-	p.conn.Close()
-	p.conn.Wait()
-	p.session.Set("", "")
-	p.connect()
-	want := queue(t, s, p.user, slug(t)+"-live")
-	p.heardExactly("note", append(ids, want)...)
-}
-
-func killedDuringInbox(t *testing.T, s *Stage, all []string) {
-	p := newPerson(t, s, slug(t), all...)
-	const n = 20
-	var ids []string
-	for i := range n {
-		ids = append(ids, queue(t, s, p.user, fmt.Sprint(slug(t), i)))
-	}
-	pause(t.Context(), time.Second)
-	notes := 0
-	p.on = func(e event) {
-		if e.name == "note" {
-			if notes++; notes == 3 {
-				p.path.Reset(nil)
-			}
-		}
-	}
-	p.dial().Wait() // what had arrived is handled, and no pong says so
-	before := p.count("note")
-	p.session.Set("", "")
-	p.connect()
-	var got []string
-	for _, e := range p.await("note", before+n)[before:] {
-		got = append(got, e.id)
-	}
-	if !slices.Equal(got, ids) {
-		t.Fatalf("%d came before the cut; afterwards %v, want %v", before, got, ids)
-	}
-}
-
-func undelivered(t *testing.T, s *Stage, all []string) {
-	reader := kafkaReader(t, s, "interlink.undelivered")
-	absent, present := newPerson(t, s, slug(t)+"-absent", all...), newPerson(t, s, slug(t)+"-present", all...)
-	present.connect()
-	id, other := queue(t, s, absent.user, slug(t)+"-a"), queue(t, s, present.user, slug(t)+"-p")
-	present.heardExactly("note", other)
-	counts := map[string]int{}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*undeliveredAfter+10*time.Second)
-	defer cancel()
-	for {
-		m, err := reader.ReadMessage(ctx)
-		if err != nil {
-			break
-		}
-		var u struct{ ID, User string }
-		if err := json.Unmarshal(m.Value, &u); err != nil {
-			t.Fatal(err)
-		}
-		counts[u.User+" "+u.ID]++
-	}
-	if counts[absent.user+" "+id] != 1 || counts[present.user+" "+other] != 0 {
-		t.Fatalf("undelivered: %v; want %s of %s once and nothing of %s", counts, id, absent.user, present.user)
-	}
-}
-
-func kafkaReader(t *testing.T, s *Stage, topic string) *kafka.Reader {
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: s.Kafka.Brokers, Topic: topic, GroupID: "test-" + slug(t), StartOffset: kafka.FirstOffset, MaxWait: 200 * time.Millisecond})
-	t.Cleanup(func() { _ = reader.Close() })
-	return reader
-}
-
 func removed(t *testing.T, s *Stage, all []string, authorizer *harness.Authorizer) {
 	const closed = "conversation:members-only"
 	p := newPerson(t, s, slug(t), all...)
@@ -373,4 +289,61 @@ func joinedSince(t *testing.T, s *Stage, all []string) {
 	}
 	ids = append(ids, say(t, s, room(t), slug(t)+"-live"))
 	p.heardExactly("message:new", ids...)
+}
+
+func revoked(t *testing.T, s *Stage, all []string) {
+	p := newPerson(t, s, slug(t), all...)
+	p.connect()
+	seen := say(t, s, "user:"+p.user, slug(t)+"-1")
+	p.heardExactly("message:new", seen)
+	p.cut()
+	emit(t, s, map[string]any{"control": "session.revoked", "user": p.user, "before": time.Now().Add(time.Second).UnixMilli()})
+	say(t, s, "user:"+p.user, slug(t)+"-secret")
+	_, err := client.Dial(t.Context(), p.options())
+	var refused *client.Refused
+	if !errors.As(err, &refused) || !strings.Contains(string(refused.Data), "unauthenticated") {
+		t.Errorf("the revoked session is answered %v", err)
+	}
+	if n := p.count("message:new"); n != 1 {
+		t.Errorf("%d events came after the revocation", n-1)
+	}
+}
+
+// sentAgain does what the option retries does when an ack is lost: the same event again, with the page's id.
+func sentAgain(t *testing.T, s *Stage, all []string) {
+	p := newPerson(t, s, slug(t), all[0])
+	p.connect()
+	p.join(room(t))
+	event := map[string]any{"id": slug(t), "room": room(t), "data": "again"}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for i := range 4 {
+		if i == 2 {
+			p.cut()
+			p.resume()
+		}
+		if answer, err := p.conn.Ask(ctx, "reaction:add", event); err != nil || !answer.OK {
+			t.Fatalf("ack %d: %v %v", i, answer, err)
+		}
+	}
+	reader := kafkaReader(t, s, "interlink.client-events")
+	n := 0
+	for reading, stop := context.WithTimeout(t.Context(), 8*time.Second); ; {
+		m, err := reader.ReadMessage(reading)
+		if err != nil {
+			stop()
+			break
+		}
+		var e struct{ ID, Event, User, Socket, Room string }
+		if err := json.Unmarshal(m.Value, &e); err != nil || e.ID != slug(t) {
+			continue
+		}
+		n++
+		if e.User != p.user || e.Room != room(t) || e.Event != "reaction:add" || e.Socket == "" || string(m.Key) != e.Room {
+			t.Errorf("record %s, key %s", m.Value, m.Key)
+		}
+	}
+	if n != 1 {
+		t.Errorf("it was published %d times", n)
+	}
 }

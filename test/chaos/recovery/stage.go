@@ -50,6 +50,9 @@ type Stage struct {
 	wg     sync.WaitGroup
 	errs   chan error // of the proxies
 
+	mu       sync.Mutex   // guards personal
+	personal []*cut.Proxy // of people, each of whom has a path of his own
+
 	Memory *Memory
 }
 
