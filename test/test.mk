@@ -46,6 +46,11 @@ mutants: build $(JS) ## gateways with one rule of the design broken each: the fa
 soak: build $(JS) $(PEER) ## the long forms of it, by hand: minutes of storm beside Node, 5,000 sockets, an hour at random
 	@cd test && go test -tags soak -count=1 -timeout 4h -parallel 16 -v -run '$(or $(SOAK_RUN),Storm|ManySockets|RoutersRestart|AtRandom)' ./chaos/recovery
 
+CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.1
+.PHONY: centrifugo
+centrifugo: ## the peer of the storm that is no Socket.IO, into bin/peers; then SOAK_CENTRIFUGO=bin/peers/centrifugo
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/bin/peers GOWORK=off go install $(CENTRIFUGO)
+
 .PHONY: bench
 bench: build $(PEER) ## the gateway beside Node socket.io and a bare write loop; writes docs/results/
 	@cd test && go run ./bench

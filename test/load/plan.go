@@ -43,6 +43,7 @@ type Plan struct {
 	Name           string // begins every user's name and every record's id
 	JS, Go         int    // clients of each kind: the official library's, and our own in Go
 	Library        int    // clients of zishang520/socket.io, in Go: by WebSocket or polling, without an upgrade
+	Rivals         int    // clients of Centrifugo's library, which is under load then; each of their rooms is judged by itself
 	Workers        int    // Node processes that the JS clients are spread over
 	Rooms          int
 	RoomsPerSocket int
@@ -71,6 +72,7 @@ const (
 	official kind = iota
 	own
 	ported
+	rival
 )
 
 // kindOf returns the kind of a client by its number: the official ones first, the ported ones last.
@@ -80,8 +82,10 @@ func (p Plan) kindOf(i int) kind {
 		return official
 	case i < p.JS+p.Go:
 		return own
-	default:
+	case i < p.JS+p.Go+p.Library:
 		return ported
+	default:
+		return rival
 	}
 }
 
@@ -116,6 +120,13 @@ func (p Plan) members(urls []string) []member {
 			m.transport = []client.Transport{client.Upgrade, client.WebSocket, client.Polling}[i/len(urls)%3]
 		}
 		list = append(list, m)
+	}
+	for i := range p.Rivals {
+		for _, room := range p.rooms(i) {
+			list = append(list, member{
+				index: len(list), user: fmt.Sprintf("%s-u%d/%s", p.Name, i, room), url: urls[i%len(urls)], rooms: []string{room}, kind: rival,
+			})
+		}
 	}
 	return list
 }

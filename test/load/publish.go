@@ -22,15 +22,20 @@ type Published struct {
 	Took        time.Duration // from the first record to the last
 }
 
-// Publish keeps a kafkajs producer and the HTTP API busy, half of the rate each, until the time is over or ctx ends.
+// Publish keeps a kafkajs producer and the HTTP API busy, half of the rate each, until the time is over or ctx ends. A
+// target without HTTP gets all by Kafka.
 // It returns when the brokers have everything.
 func (r *Run) Publish(ctx context.Context, during time.Duration) (Published, error) {
 	var p Published
 	begun := time.Now()
 	brokers := r.target.Brokers
 	r.publications++
+	rate := r.plan.Rate / 2
+	if len(r.target.Emit) == 0 {
+		rate = r.plan.Rate
+	}
 	order := map[string]any{
-		"retryFor": r.plan.RetryFor.Milliseconds(), "topic": r.target.Topic, "rate": r.plan.Rate / 2, "rooms": r.plan.allRooms(),
+		"retryFor": r.plan.RetryFor.Milliseconds(), "topic": r.target.Topic, "rate": rate, "rival": r.plan.Rivals > 0, "rooms": r.plan.allRooms(),
 		"users": []string{r.recorders[0].m.user}, "prefix": fmt.Sprintf("%s-k%d", r.plan.Name, r.publications),
 	}
 	if len(r.target.TLSBrokers) > 0 {
@@ -50,7 +55,11 @@ func (r *Run) Publish(ctx context.Context, during time.Duration) (Published, err
 	}
 	publishing, cancel := context.WithTimeout(ctx, during)
 	defer cancel()
-	r.publishHTTP(publishing, &p)
+	if len(r.target.Emit) > 0 {
+		r.publishHTTP(publishing, &p)
+	} else {
+		<-publishing.Done()
+	}
 	err = kafka.stop(time.Minute)
 	p.Took = time.Since(begun)
 	return p, err

@@ -59,7 +59,9 @@ func Start(ctx context.Context, target Target, plan Plan) (*Run, error) {
 		}
 		r.workers = append(r.workers, w)
 	}
-	for i, rec := range r.recorders[plan.JS:] {
+	others := plan.JS + plan.Go + plan.Library
+	r.startRivals(life, r.recorders[others:])
+	for i, rec := range r.recorders[plan.JS:others] {
 		r.wg.Go(func() {
 			pause(life, time.Duration(i)*rampEvery)
 			token := plan.Token(rec.m.user, rec.m.rooms...)

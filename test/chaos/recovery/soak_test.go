@@ -4,10 +4,13 @@ package recovery
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,7 +114,8 @@ func share100(r checker.Report) float64 {
 	return 100 * float64(r.Recovered) / float64(max(r.Recovered+r.Unrecovered, 1))
 }
 
-// TestStorm is show 1 of "Nothing lost": random cuts while gateways are killed every 20 s, beside the Node peer.
+// TestStorm is show 1 of "Nothing lost": random cuts while gateways are killed every 20 s, and the Node peer under the
+// same. SOAK_RUN=TestStorm/Interlink or TestStorm/Node chooses one of them.
 // SOAK_SECONDS (600), SOAK_CLIENTS (200), SOAK_RATE (500), SOAK_KILL_SECONDS (20), SOAK_SEED.
 func TestStorm(t *testing.T) {
 	during, killEvery := harness.Seconds(t, "SOAK_SECONDS", 10*time.Minute), harness.Seconds(t, "SOAK_KILL_SECONDS", 20*time.Second)
@@ -122,23 +126,105 @@ func TestStorm(t *testing.T) {
 		JS: clients, Workers: 2, Rooms: clients / 2, RoomsPerSocket: 3, Rate: rate, Token: harness.Token, WebSocketOnly: true,
 	}
 	stage := NewStage(t, harness.Config{Name: "recovery-soak", Gateways: 3, Routers: 2, Presence: 2}, 2*time.Minute)
-	ours := contestant{name: "Interlink", target: stage.Target(), plan: plan, path: stage.Edge}
-	ours.plan.Name = "ours"
-	for _, g := range stage.Gateways {
-		ours.servers = append(ours.servers, g.Process)
+	t.Run("Interlink", func(t *testing.T) {
+		ours := contestant{name: "Interlink", target: stage.Target(), plan: plan, path: stage.Edge}
+		ours.plan.Name = "ours"
+		for _, g := range stage.Gateways {
+			ours.servers = append(ours.servers, g.Process)
+		}
+		row, report := ours.endure(t, during, killEvery, seed)
+		if !row.OK() {
+			t.Errorf("not as guaranteed: %v; forbidden: %v", report, row.Forbidden)
+		}
+		if share100(report) < 99.9 {
+			t.Errorf("%.2f %% of the connections were recovered", share100(report))
+		}
+		keep(t, stage, "storm-interlink.txt", fmt.Sprintf("%s\n%v   recovered %.2f %%\n\n%v", Header(), row, share100(report), stage.Memory))
+	})
+	t.Run("Node", func(t *testing.T) {
+		for _, p := range stage.PIDs() { // the machine is the peer's alone
+			_ = syscall.Kill(p, syscall.SIGSTOP)
+		}
+		row, report := peerUnderStorm(t, stage, plan, during, killEvery, seed)
+		keep(t, stage, "storm-node.txt", fmt.Sprintf("%s\n%v   recovered %.2f %%\n%v", Header(), row, share100(report), report))
+	})
+}
+
+// TestStormOverCentrifugo puts Centrifugo, with its own Kafka consumer, Redis engine and client library, under the same
+// storm. SOAK_CENTRIFUGO is the path of its binary: `make centrifugo` builds it. It orders each channel for itself.
+func TestStormOverCentrifugo(t *testing.T) {
+	during, killEvery := harness.Seconds(t, "SOAK_SECONDS", 10*time.Minute), harness.Seconds(t, "SOAK_KILL_SECONDS", 20*time.Second)
+	clients, rate := number(t, "SOAK_CLIENTS", 200), number(t, "SOAK_RATE", 500)
+	const topic = "rival.events"
+	stage := NewStage(t, harness.Config{Name: "recovery-centrifugo"}, 2*time.Minute)
+	if err := harness.CreateTopic(t.Context(), stage.Kafka.Brokers[0], topic, 12); err != nil {
+		t.Fatal(err)
 	}
-	row, report := ours.endure(t, during, killEvery, seed)
-	if !row.OK() {
-		t.Errorf("not as guaranteed: %v; forbidden: %v", report, row.Forbidden)
+	theirs := contestant{name: "Centrifugo", plan: load.Plan{
+		Name: "rival", Rivals: clients, Rooms: clients / 2, RoomsPerSocket: 3, Rate: rate, Token: harness.Token, WebSocketOnly: true,
+	}}
+	theirs.target = load.Target{Root: stage.Root, Logs: stage.Artifacts, Brokers: stage.Kafka.Brokers, Topic: topic}
+	addrs := startCentrifugo(t, stage, topic, &theirs)
+	var err error
+	if theirs.path, err = stage.proxy(addrs...); err != nil {
+		t.Fatal(err)
 	}
-	if share100(report) < 99.9 {
-		t.Errorf("%.2f %% of the connections were recovered", share100(report))
+	theirs.target.URLs = []string{"http://" + theirs.path.Addr()}
+	row, report := theirs.endure(t, during, killEvery, uint64(number(t, "SOAK_SEED", int(time.Now().Unix()))))
+	keep(t, stage, "storm-centrifugo.txt", fmt.Sprintf("%s\n%v   recovered %.2f %%\n%v", Header(), row, share100(report), report))
+}
+
+// startCentrifugo starts three nodes of it.
+func startCentrifugo(t *testing.T, stage *Stage, topic string, c *contestant) (addrs []string) {
+	t.Helper()
+	for i := range 3 {
+		addr, err := harness.FreeAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ := strings.Cut(addr, ":")
+		config, _ := json.Marshal(map[string]any{
+			"http_server": map[string]any{"address": "127.0.0.1", "port": port},
+			"client":      map[string]any{"insecure": true, "allowed_origins": []string{"*"}},
+			"engine":      map[string]any{"type": "redis", "redis": map[string]any{"address": stage.Redis.Addr()}},
+			"channel": map[string]any{"namespaces": []any{map[string]any{
+				"name": "conversation", "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,
+				"history_size": 4000, "history_ttl": "120s", "force_recovery": true, "force_positioning": true,
+			}}},
+			"consumers": []any{map[string]any{"enabled": true, "name": "events", "type": "kafka", "kafka": map[string]any{
+				"brokers": stage.Kafka.Brokers, "topics": []string{topic}, "consumer_group": "centrifugo",
+			}}},
+			"health": map[string]any{"enabled": true},
+		})
+		path := filepath.Join(stage.Artifacts, fmt.Sprintf("centrifugo-%d.json", i))
+		if err := os.WriteFile(path, config, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p, err := harness.Start(harness.Spec{Name: fmt.Sprint("centrifugo-", i), Path: os.Getenv("SOAK_CENTRIFUGO"), Args: []string{"-c", path}}, stage.Artifacts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if p.Alive() {
+				_ = p.Kill()
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		err = p.WaitReady(ctx, harness.HTTPStatus("http://"+addr+"/health", 200))
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.servers, addrs = append(c.servers, p), append(addrs, addr)
 	}
-	t.Logf("\n%v", stage.Memory)
-	peer, peerReport := peerUnderStorm(t, stage, plan, during, killEvery, seed)
-	table := fmt.Sprintf("%s\n%v   recovered %.2f %%\n%v   recovered %.2f %%\n\n%v", Header(), row, share100(report), peer, share100(peerReport), stage.Memory)
+	return addrs
+}
+
+// keep prints a table and leaves it beside the logs.
+func keep(t *testing.T, s *Stage, name, table string) {
+	t.Helper()
 	t.Log("\n" + table)
-	if err := os.WriteFile(filepath.Join(stage.Artifacts, "storm.txt"), []byte(table), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Artifacts, name), []byte(table), 0o644); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,5 +1,6 @@
 // Next.js, as far as Kafka is concerned: an idempotent kafkajs producer at a steady rate. One line of JSON on stdin:
-//   {brokers, topic, rate, rooms: [...], users: [...], prefix, retryFor?, ssl?: {ca}, sasl?}
+//   {brokers, topic, rate, rooms: [...], users: [...], prefix, retryFor?, rival?, ssl?: {ca}, sasl?}
+// rival: each record is a command for Centrifugo's consumer as well, and for one room.
 // It begins at once and ends at the line "stop": then it prints "sent N" when the brokers have all of them.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -11,8 +12,13 @@ let stopped = false;
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
 // record makes the nth: mostly for one room, sometimes for two, sometimes for a room and a user.
-function record({ rooms, users, prefix }, n) {
+function record({ rooms, users, prefix, rival }, n) {
   const to = { rooms: [pick(rooms)] };
+  if (rival) {
+    const [channel, id, data] = [to.rooms[0], `${prefix}-${n}`, { n, t: Date.now(), text }];
+    const command = { method: "publish", payload: { channel, data: { id, ...data }, idempotency_key: id } };
+    return { key: channel, value: JSON.stringify({ id, event: "message:new", to, data, ...command }) };
+  }
   if (n % 10 === 0) to.rooms.push(pick(rooms));
   if (n % 20 === 1 && users?.length) to.users = [pick(users)];
   return { key: to.rooms[0], value: JSON.stringify({ id: `${prefix}-${n}`, event: "message:new", to, data: { n, t: Date.now(), text } }) };
