@@ -93,6 +93,9 @@ func (w *town) live(ctx context.Context, p *person, rooms ...string) {
 			c.Close()
 		}
 		c.Wait()
+		p.mu.Lock()
+		p.ended = append(p.ended, time.Now())
+		p.mu.Unlock()
 	}
 }
 

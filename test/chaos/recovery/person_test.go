@@ -31,12 +31,14 @@ type person struct {
 	mu    sync.Mutex // guards what follows
 	conn  *client.Client
 	heard []event
+	ended []time.Time   // of his connections, those that live for him in the background
 	woken chan struct{} // closed and made anew when something is heard
 }
 
 // event is what a handler was given.
 type event struct {
 	name, id string
+	at       time.Time
 	queued   bool
 	data     json.RawMessage
 }
@@ -74,7 +76,7 @@ func (p *person) handle(e client.Event) {
 		ID     string
 		Queued bool
 	}
-	got := event{name: e.Name}
+	got := event{name: e.Name, at: time.Now()}
 	if len(e.Args) > 1 {
 		_ = json.Unmarshal(e.Args[1], &meta)
 		got.id, got.queued, got.data = meta.ID, meta.Queued, slices.Clone(e.Args[0])
