@@ -22,6 +22,7 @@ LABEL org.opencontainers.image.title="Interlink" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build /out/interlink /interlink
+COPY config/edu-matrix.yaml /edu-matrix.yaml
 ENV INTERLINK_DATA_DIR=/data
 VOLUME /data
 USER 65532:65532

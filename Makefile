@@ -12,7 +12,7 @@ PROGRAMS := interlink gateway router presence protocol-server
 TEST_JOBS ?= 2
 FUZZTIME ?= 60s
 # What lint reads beside the rest: the suites that other targets run.
-TAGS := system,chaos,soak,mutants
+TAGS := system,chaos,soak,mutants,platform
 IMAGE ?= localhost/interlink:$(VERSION)
 
 .PHONY: help

@@ -3,7 +3,7 @@
 # RECOVERY_… what the fault suite does: test/chaos/recovery/faults_test.go.
 
 # The binaries that the suites start are built once, by `build`, and not again by each of them.
-js system chaos recovery mutants soak bench price: export TEST_BIN ?= $(CURDIR)/bin
+js system chaos recovery mutants soak bench price platform: export TEST_BIN ?= $(CURDIR)/bin
 JS_SUITES := protocol connect rooms http live crowd malformed
 NODE_TEST := node --test --test-force-exit --test-concurrency=1
 
@@ -58,3 +58,7 @@ bench: build $(PEER) ## the gateway beside Node socket.io and a bare write loop;
 .PHONY: price
 price: build ## what the guarantee costs: cursors, CPU, writes to Redis; writes docs/results/
 	@cd test && go run ./bench/price
+
+.PHONY: platform
+platform: build $(JS) ## the Edu Matrix platform's callers and pages as they are, real Kafka and Redis, Chromium
+	@cd test && go test -tags platform -count=1 -timeout 15m -v ./platform

@@ -111,7 +111,7 @@ Settings come from the environment: see ` + "`interlink config`" + `.`
 	root.AddCommand(
 		c.serve(),
 		c.service(config.Gateway, "gateway"), c.service(config.Router, "router"), c.service(config.Presence, "presence"),
-		c.publish(), c.listen(), c.why(), c.token(), c.whoami(), c.doctor(), c.config(), c.healthcheck(), c.version(),
+		c.publish(), c.listen(), c.why(), c.token(), c.whoami(), c.doctor(), c.mapping(), c.config(), c.healthcheck(), c.version(),
 	)
 	return root
 }

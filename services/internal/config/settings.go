@@ -169,7 +169,7 @@ func presenceSettings(c *Config) []setting {
 func processSettings(c *Config) []setting {
 	return in(groupProcess,
 		level("LOG_LEVEL", &c.LogLevel, "info", "What is logged, as JSON on standard error."),
-		text("INTERLINK_MAPPING", &c.Mapping, "", "YAML file that maps a platform's own topics and ready-made events to ours, e.g. config/edu-matrix.yaml."),
+		text("INTERLINK_MAPPING", &c.Mapping, "", "YAML file that says how a platform speaks: its topics and events, its pages, its routes; for routers and gateways, e.g. config/edu-matrix.yaml."),
 		truth("INTERLINK_DEV", &c.Dev, "Development: a fixed secret, every room open to everybody, a page at `/`. Never where others can reach it.").or("false"),
 		text("INTERLINK_DATA_DIR", &c.DataDir, "", "Where the embedded broker keeps its log.").defaultsTo("`interlink` in the user's cache directory"),
 	)

@@ -71,7 +71,7 @@ func Examine(ctx context.Context, p Patient) []Finding {
 	found := secrets(p)
 	found = append(found, pages(p)...)
 	found = append(found, places(p)...)
-	for _, look := range []func(context.Context, Patient) []Finding{kafkaFindings, redisFindings, nextFindings, selfFindings} {
+	for _, look := range []func(context.Context, Patient) []Finding{kafkaFindings, redisFindings, nextFindings, platformFindings, selfFindings} {
 		part, cancel := context.WithTimeout(ctx, 2*patience)
 		found = append(found, look(part, p)...)
 		cancel()

@@ -21,20 +21,20 @@ const MaxArgument = 64 << 10
 
 // Op says what an event of a page means. Exactly one of those before Room is set.
 type Op struct {
-	Join     string          `json:"join"`  // the room
-	Leave    string          `json:"leave"` // the room
-	Keep     bool            `json:"keep"`  // nothing: the room stays
-	Own      string          `json:"own"`   // the user whose own room is meant
-	Typing   *Typing         `json:"typing"`
-	Watch    []string        `json:"watch"`    // users
-	Status   string          `json:"status"`   // of the user
-	Received []string        `json:"received"` // ids
-	Forward  bool            `json:"forward"`  // to the client-events topic
-	Ask      string          `json:"ask"`      // one of questions
-	Refuse   string          `json:"refuse"`   // why it is not served
-	Room     string          `json:"room"`     // of Forward, may be empty
-	Ack      json.RawMessage `json:"ack"`      // to its callback, if all went well
-	Reply    string          `json:"reply"`    // event of replies, to the asking socket
+	Join     string          `json:"join,omitempty"`  // the room
+	Leave    string          `json:"leave,omitempty"` // the room
+	Keep     bool            `json:"keep,omitempty"`  // nothing: the room stays
+	Own      string          `json:"own,omitempty"`   // the user whose own room is meant
+	Typing   *Typing         `json:"typing,omitempty"`
+	Watch    []string        `json:"watch,omitempty"`    // users
+	Status   string          `json:"status,omitempty"`   // of the user
+	Received []string        `json:"received,omitempty"` // ids
+	Forward  bool            `json:"forward,omitempty"`  // to the client-events topic
+	Ask      string          `json:"ask,omitempty"`      // one of questions
+	Refuse   string          `json:"refuse,omitempty"`   // why it is not served
+	Room     string          `json:"room,omitempty"`     // of Forward, may be empty
+	Ack      json.RawMessage `json:"ack,omitempty"`      // to its callback, if all went well
+	Reply    string          `json:"reply,omitempty"`    // event of replies, to the asking socket
 }
 
 // Typing is the start or end of typing in a room.
