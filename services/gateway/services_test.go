@@ -38,6 +38,7 @@ type backend struct {
 	statuses map[string]string
 	bases    map[string][]byte
 	entries  []*emitv1.Entry
+	ready    []*emitv1.ReadyEvent
 	fetches  int
 	records  sessionStore
 	earliest int64 // of every partition, for Fetch

@@ -40,7 +40,13 @@ func (r *Router) mapTopics(ctx context.Context) error {
 		c := consumer.New(consumer.Options{Cluster: r.cluster, Group: r.opts.TopicPrefix + groupMapper + "." + topic, Topic: topic,
 			SessionTimeout: r.opts.SessionTimeout, Handler: m, Logger: r.opts.Logger})
 		g.Go(func() error { return letters.Run(ctx) })
-		g.Go(func() error { return c.Run(ctx) })
+		g.Go(func() error {
+			// A member of a group would not notice for sure that its topic has come into being.
+			if r.cluster.Appear(ctx, topic) != nil {
+				return nil
+			}
+			return c.Run(ctx)
+		})
 	}
 	return g.Wait()
 }

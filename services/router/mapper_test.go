@@ -61,6 +61,19 @@ func TestAPlatformsOwnTopicsAreMapped(t *testing.T) {
 	}
 }
 
+func TestATopicThatComesLaterIsReadFromThenOn(t *testing.T) {
+	c := broker(t)
+	g := newGateway(t, "g1", red)
+	r, _ := start(t, c, func(o *Options) { o.Gateways, o.Mapping = []string{g.addr}, mappingFile(t) })
+	attached(t, g, r)
+	client := kafka.Client{Addr: kafka.TCP(c.ListenAddrs()...)}
+	if _, err := client.CreateTopics(t.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: "messages", NumPartitions: 1, ReplicationFactor: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	produceTo(t, c, "messages", sent(1))
+	eventually(t, "its records arrive", func() bool { return slices.Equal(g.data(red), []string{"1"}) })
+}
+
 func TestReadyMadeEventsAreMapped(t *testing.T) {
 	c := broker(t)
 	g := newGateway(t, "g1", red)

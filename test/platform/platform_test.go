@@ -71,12 +71,12 @@ func start(t *testing.T, name string, gateways int, env ...string) *stage {
 func (s *stage) suite(t *testing.T, file string) {
 	t.Helper()
 	type process struct {
-		URL, Admin string
-		PID        int
+		URL string `json:"url"`
+		PID int    `json:"pid"`
 	}
 	var gateways []process
 	for _, g := range s.Gateways {
-		gateways = append(gateways, process{"http://" + g.Public, "http://" + g.Admin, g.PID()})
+		gateways = append(gateways, process{"http://" + g.Public, g.PID()})
 	}
 	about, err := json.Marshal(map[string]any{
 		"public": s.public, "gateways": gateways, "router": "http://" + s.Routers[0].HTTP, "brokers": s.Kafka.Brokers, "standIn": s.standIn,

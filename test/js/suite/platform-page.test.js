@@ -147,7 +147,7 @@ describe("the platform's pages", { timeout: 300_000 }, () => {
     const id = await tabs.u1.evaluate("socket.id");
     const { sessions } = await (await api("GET", "/v1/users/u1/sessions")).json();
     const at = sessions.find((s) => s.socket === id).gateway;
-    process.kill(system.gateways[Number(at.split("-")[1])].PID, "SIGKILL");
+    process.kill(system.gateways[Number(at.split("-")[1])].pid, "SIGKILL");
     const missed = recorded(1);
     Object.assign(missed.data, { id: "missed", conversationId: "c1", senderId: "u2" });
     await kafka.send("messages", missed);

@@ -63,7 +63,7 @@ after(async () => {
 });
 
 // own gives a line names of its own: what it says must not be taken for a repetition of another line's.
-const own = (line) => JSON.parse(line.text.replace(/\b(?:m|n|k|rx|s|p)\d+\b/g, (id) => (id === "p0" || line.topic?.endsWith("commented") && id === "p1" || line.topic?.startsWith("students.comment") && id === "p1" ? id : `${id}x${line.number}`)));
+const own = (line) => JSON.parse(line.text.replace(/\b(?:m|n|k|rx|s|p)\d+\b/g, (id) => (id === "p0" || line.topic?.endsWith("commented") && id === "p1" || line.topic?.startsWith("students.comment") && id === "p1" ? id : `${id}x${line.number}${line.topic ? "k" : line.path ? "h" : "s"}`)));
 
 // where are the users whom an output concerns.
 const named = (room) => (room === "students-interlinked-main" ? "feed:students-interlinked-main" : room);
@@ -171,7 +171,7 @@ describe("HTTP", { timeout: 120_000 }, () => {
       }
       if (it.path === "/api/emit") {
         const body = await res.json();
-        assert.equal(body.success, false);
+        if (res.status !== 401) assert.equal(body.success, false); // as the old server answers
         assert.ok(body.error);
       }
     });
@@ -286,9 +286,10 @@ describe("events of pages", { timeout: 180_000 }, () => {
       const { room, active } = line.effect;
       const [post, conversation] = [room.startsWith("post:") ? room.split(":")[1] : null, room.split(":")[1]];
       await inRoom("u1", room);
+      await sleep(1100); // one start a second of a user
       if (!active) await ask("u1", ...(post ? ["students-interlinked:typing", { postId: post }] : ["conversation:typing:start", { conversationId: conversation }]));
       else await ask("u1", ...(post ? ["students-interlinked:stopped-typing", { postId: post }] : ["conversation:typing:stop", { conversationId: conversation }]));
-      await sleep(1100); // one start a second of a user
+      await sleep(active ? 0 : 300);
       const before = people.u1.heard.length;
       const theirs = post
         ? [[line.effect.as, { postId: post, userId: "u1", userName: "Ana", userImage: null }]]

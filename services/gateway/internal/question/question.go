@@ -117,10 +117,10 @@ func (a *Asker) ask(ctx context.Context, p auth.Principal, q mapping.Question, a
 	defer cancel()
 	var mu sync.Mutex // guards bodies
 	bodies := make(map[string]json.RawMessage, len(q.Get))
-	group, ctx := errgroup.WithContext(ctx)
+	group, asking := errgroup.WithContext(ctx)
 	for part, address := range q.Get {
 		group.Go(func() error {
-			body, err := a.get(ctx, address, p.Cookie)
+			body, err := a.get(asking, address, p.Cookie)
 			mu.Lock()
 			defer mu.Unlock()
 			bodies[part] = body

@@ -54,6 +54,25 @@ func (c *Cluster) Prepare(ctx context.Context, topics []Topic, create bool) erro
 	return c.await(ctx, topics)
 }
 
+const lookForTopic = time.Second
+
+// Appear returns when a topic is there, which may be never: ctx's error. What keeps it from being asked about is not
+// waited for: who reads it will say so.
+func (c *Cluster) Appear(ctx context.Context, topic string) error {
+	tick := time.NewTicker(lookForTopic)
+	defer tick.Stop()
+	for {
+		if missing, err := c.missing(ctx, []Topic{{Name: topic}}); ctx.Err() == nil && (err != nil || len(missing) == 0) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // missing lists the topics without a leader for each partition.
 func (c *Cluster) missing(ctx context.Context, topics []Topic) ([]Topic, error) {
 	names := make([]string, len(topics))
