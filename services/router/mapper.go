@@ -57,10 +57,10 @@ type countedLetters struct {
 	metrics *metrics
 }
 
-// Send implements mapper.Letters.
-func (l countedLetters) Send(m envelope.Message, reason envelope.Reason, detail string) {
+// Deliver implements mapper.Letters.
+func (l countedLetters) Deliver(ctx context.Context, m envelope.Message, reason envelope.Reason, detail string) {
 	l.metrics.deadLetters.WithLabelValues(string(reason)).Inc()
-	l.Office.Send(m, reason, detail)
+	l.Office.Deliver(ctx, m, reason, detail)
 }
 
 // mapped publishes what the mapper made.

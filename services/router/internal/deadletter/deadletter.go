@@ -47,30 +47,55 @@ type Office struct {
 	mu    sync.Mutex // guards what follows
 	queue []letter
 	bytes int
+	space chan struct{} // closed when there is more room
 }
 
 // New makes an Office; dropped is called for each letter that found no room.
 func New(w Writer, logger *slog.Logger, dropped func()) *Office {
-	return &Office{writer: w, logger: logger, dropped: dropped, wake: make(chan struct{}, 1)}
+	return &Office{writer: w, logger: logger, dropped: dropped, wake: make(chan struct{}, 1), space: make(chan struct{})}
 }
 
-// Send queues a letter. It never blocks.
+// Send queues a letter. It never blocks: without room the letter is dropped.
 func (o *Office) Send(m envelope.Message, reason envelope.Reason, detail string) {
+	if !o.put(letter{m: m, reason: reason, detail: detail}) {
+		o.dropped()
+	}
+}
+
+// Deliver is Send for whoever may wait: it blocks while there is no room, until ctx ends.
+func (o *Office) Deliver(ctx context.Context, m envelope.Message, reason envelope.Reason, detail string) {
+	for {
+		o.mu.Lock()
+		space := o.space
+		o.mu.Unlock()
+		if o.put(letter{m: m, reason: reason, detail: detail}) {
+			return
+		}
+		select {
+		case <-space:
+		case <-ctx.Done():
+			return // it is read again
+		}
+	}
+}
+
+// put queues a letter if there is room for it.
+func (o *Office) put(l letter) bool {
 	o.mu.Lock()
-	full := o.bytes+size(m) > MaxBytes
-	if !full {
-		o.queue = append(o.queue, letter{m: m, reason: reason, detail: detail})
-		o.bytes += size(m)
+	room := o.bytes+size(l.m) <= MaxBytes
+	if room {
+		o.queue = append(o.queue, l)
+		o.bytes += size(l.m)
 	}
 	o.mu.Unlock()
-	if full {
-		o.dropped()
-		return
+	if !room {
+		return false
 	}
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 func size(m envelope.Message) int { return len(m.Key) + len(m.Value) + 256 }
@@ -148,6 +173,8 @@ func (o *Office) done() {
 	o.bytes -= size(o.queue[0].m)
 	o.queue[0] = letter{}
 	o.queue = o.queue[1:]
+	close(o.space)
+	o.space = make(chan struct{})
 }
 
 // headers keep the original ones and say why and where from, and how long a value was that is cut short.

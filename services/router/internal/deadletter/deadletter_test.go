@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/edumatrix/interlink/services/router/internal/envelope"
 )
@@ -141,4 +144,36 @@ func TestHeadersSayWhyAndWhereFrom(t *testing.T) {
 			t.Errorf("%s: %q, want %q", k, got[k], want)
 		}
 	}
+}
+
+func TestWhoMayWaitLosesNoLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeWriter{gate: make(chan error), wrote: make(chan string, 1<<10)}
+		o := New(f, slog.New(slog.DiscardHandler), func() { t.Error("dropped") })
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = o.Run(ctx) })
+		const letters = 40
+		big := strings.Repeat("x", 1<<20)
+		delivered := 0
+		running.Go(func() {
+			for i := range letters {
+				o.Deliver(ctx, letterAt(int64(i), big), envelope.Invalid, "because")
+				delivered++
+			}
+		})
+		synctest.Wait()
+		if delivered >= letters || delivered < 14 {
+			t.Errorf("%d letters found room before one was written", delivered)
+		}
+		for range letters {
+			f.gate <- nil
+		}
+		synctest.Wait()
+		if delivered != letters || len(f.wrote) != letters {
+			t.Errorf("%d delivered, %d written", delivered, len(f.wrote))
+		}
+		cancel()
+		running.Wait()
+	})
 }

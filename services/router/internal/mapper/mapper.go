@@ -38,7 +38,8 @@ type Publisher interface {
 
 // Letters takes what can't be mapped.
 type Letters interface {
-	Send(m envelope.Message, reason envelope.Reason, detail string)
+	// Deliver blocks while too much waits to be written: then this partition waits, and no other.
+	Deliver(ctx context.Context, m envelope.Message, reason envelope.Reason, detail string)
 	Low(partition int) (offset int64, waiting bool)
 }
 
@@ -154,14 +155,14 @@ func (m *Mapper) envelopes(ctx context.Context, record envelope.Message) []*enve
 		return nil
 	}
 	if err != nil {
-		m.bury(record, Unmappable, err)
+		m.bury(ctx, record, Unmappable, err)
 		return nil
 	}
 	out := make([]*envelope.Envelope, 0, len(raw))
 	for _, b := range raw {
 		e, err := parse(b)
 		if err != nil {
-			m.bury(record, reasonOf(err), err)
+			m.bury(ctx, record, reasonOf(err), err)
 			return nil
 		}
 		if e.Time.IsZero() {
@@ -195,8 +196,8 @@ func reasonOf(err error) envelope.Reason {
 	return Unmappable
 }
 
-func (m *Mapper) bury(record envelope.Message, reason envelope.Reason, err error) {
-	m.opts.Letters.Send(record, reason, err.Error())
+func (m *Mapper) bury(ctx context.Context, record envelope.Message, reason envelope.Reason, err error) {
+	m.opts.Letters.Deliver(ctx, record, reason, err.Error())
 	m.opts.Observe(Buried)
 }
 
@@ -249,7 +250,7 @@ func (m *Mapper) attempt(ctx context.Context, out []output) (done int, err error
 	}
 	for i, err := range m.opts.Publisher.Publish(ctx, all) {
 		if errors.Is(err, ErrRefused) {
-			m.bury(out[i].record, reasonOf(err), err)
+			m.bury(ctx, out[i].record, reasonOf(err), err)
 			continue
 		}
 		if err != nil {

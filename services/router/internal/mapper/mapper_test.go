@@ -67,7 +67,7 @@ type fakeLetters struct {
 	low  int64
 }
 
-func (f *fakeLetters) Send(m envelope.Message, reason envelope.Reason, _ string) {
+func (f *fakeLetters) Deliver(_ context.Context, m envelope.Message, reason envelope.Reason, _ string) {
 	f.sent = append(f.sent, fmt.Sprintf("%d %s", m.Offset, reason))
 }
 
