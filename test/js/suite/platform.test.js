@@ -286,7 +286,7 @@ describe("events of pages", { timeout: 180_000 }, () => {
       const { room, active } = line.effect;
       const [post, conversation] = [room.startsWith("post:") ? room.split(":")[1] : null, room.split(":")[1]];
       await inRoom("u1", room);
-      await sleep(1100); // one start a second of a user
+      await sleep(2100); // one start in two seconds of a user
       if (!active) await ask("u1", ...(post ? ["students-interlinked:typing", { postId: post }] : ["conversation:typing:start", { conversationId: conversation }]));
       else await ask("u1", ...(post ? ["students-interlinked:stopped-typing", { postId: post }] : ["conversation:typing:stop", { conversationId: conversation }]));
       await sleep(active ? 0 : 300);
