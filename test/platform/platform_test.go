@@ -96,7 +96,9 @@ func (s *stage) suite(t *testing.T, file string) {
 
 // Every recorded shape, by the clients that the platform has.
 func TestEveryRecordedShape(t *testing.T) {
-	start(t, "platform", 2).suite(t, "platform.test.js")
+	s := start(t, "platform", 2)
+	s.suite(t, "platform.test.js")
+	t.Run("the doctor names the mistakes of the platform's environment", func(t *testing.T) { doctor(t, s) })
 }
 
 // The platform's page as its hooks behave today.

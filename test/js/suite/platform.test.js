@@ -371,8 +371,9 @@ describe("events of pages", { timeout: 180_000 }, () => {
 
   test("conversations are kept over conversation:leave and a new connection", async () => {
     emit("u1", "conversation:leave", { conversationId: "c1" });
+    const back = new Promise((resolve) => people.u1.socket.once("connect", resolve));
     people.u1.socket.io.engine.close();
-    await eventually(() => people.u1.socket.connected);
+    await back;
     await inRoom("u1", "conversation:c1");
     const output = { event: "message:deleted", rooms: ["conversation:c1"], data: { messageId: "after", conversationId: "c1", deletedBy: "u1" } };
     await arrives([output], () => kafka.send("messages", { type: "MESSAGE_DELETED", data: output.data, metadata: { userId: "u1" } }));
