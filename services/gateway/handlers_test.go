@@ -376,7 +376,7 @@ func TestControlRecordsReachSockets(t *testing.T) {
 }
 
 func TestEventsKeepTheirOrderInBurstsBothWays(t *testing.T) {
-	s := newScene(t, func(o *Options) { o.EventsPerSecond = 1e6 })
+	s := newScene(t, func(o *Options) { o.EventsPerSecond, o.QueueBytes = 1e6, 8<<20 }) // it reads nothing until all was sent
 	c := connect(t, s.host, "u")
 	c.ask("room:join", `"r:1"`)
 	const n = 2000

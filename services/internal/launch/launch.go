@@ -19,6 +19,7 @@ import (
 
 	"github.com/edumatrix/interlink/services/internal/admin"
 	"github.com/edumatrix/interlink/services/internal/config"
+	"github.com/edumatrix/interlink/services/internal/footprint"
 	"github.com/edumatrix/interlink/services/internal/peers"
 )
 
@@ -107,6 +108,7 @@ func (p *process) begin(ctx context.Context) error {
 	p.stages.start(ctx, "admin port", func(ctx context.Context) error { return admin.Serve(ctx, l, p.registry, p.ready.err) })
 	settings := p.c // as they were read: embed changes those of the process
 	p.stages.start(ctx, "secrets", func(ctx context.Context) error { return settings.Follow(ctx, secretInterval, p.component("config")) })
+	p.stages.start(ctx, "footprint", (&footprint.Keeper{}).Run)
 	p.log.Info("starting", "role", string(p.c.Role), "admin", l.Addr().String())
 	if p.c.Dev && p.c.Role != config.Serve { // the one binary greets a person, and says it there
 		p.log.Warn("INTERLINK_DEV is set: secrets are public, and every room is open to everybody", "role", string(p.c.Role))

@@ -1,15 +1,11 @@
 package session
 
 import (
-	"encoding/json"
-	"time"
 	"unique"
 
 	"github.com/edumatrix/interlink/services/gateway/internal/hub"
 	"github.com/edumatrix/interlink/services/gateway/internal/receipts"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
-	"github.com/edumatrix/interlink/services/internal/auth"
-	"github.com/edumatrix/interlink/services/internal/permission"
 	"github.com/edumatrix/interlink/services/internal/room"
 	"github.com/edumatrix/interlink/services/internal/sessionrecord"
 )
@@ -39,13 +35,6 @@ type session struct {
 	later     bool    // its record is to be written when there is time
 	displaced bool    // it goes on with another socket, and the roster knows
 	ending    hub.End // why it has to go, if that came before its socket
-}
-
-// proof is what permissions are asked with, beside the name.
-type proof struct {
-	grants map[room.Room]permission.Set
-	claims json.RawMessage
-	cookie string
 }
 
 // rare is what a session has for moments, or never.
@@ -104,37 +93,6 @@ func (st *session) typing() []room.Room {
 		return nil
 	}
 	return st.rare.typing
-}
-
-// identify keeps what is needed of a principal.
-func (st *session) identify(p auth.Principal) {
-	st.name, st.issued, st.expires = p.Name, 0, p.ExpiresAt.UnixMilli()
-	if !p.IssuedAt.IsZero() {
-		st.issued = p.IssuedAt.UnixMilli()
-	}
-	kept := proof{grants: p.Grants}
-	if st.handler.options.KeepClaims {
-		kept.claims = p.Claims
-	}
-	if st.handler.options.KeepCookie {
-		kept.cookie = p.Cookie
-	}
-	st.proof = nil
-	if len(kept.grants) > 0 || kept.claims != nil || kept.cookie != "" {
-		st.proof = &kept
-	}
-}
-
-// principal is who permissions are asked for.
-func (st *session) principal() auth.Principal {
-	p := auth.Principal{User: st.member.User, Name: st.name, ExpiresAt: time.UnixMilli(st.expires)}
-	if st.issued != 0 {
-		p.IssuedAt = time.UnixMilli(st.issued)
-	}
-	if st.proof != nil {
-		p.Grants, p.Claims, p.Cookie = st.proof.grants, st.proof.claims, st.proof.cookie
-	}
-	return p
 }
 
 type state uint8
