@@ -39,6 +39,7 @@ import (
 	"github.com/edumatrix/interlink/services/gateway/internal/session"
 	"github.com/edumatrix/interlink/services/gateway/internal/socket"
 	"github.com/edumatrix/interlink/services/gateway/internal/trail"
+	"github.com/edumatrix/interlink/services/internal/calls"
 	"github.com/edumatrix/interlink/services/internal/room"
 )
 
@@ -90,7 +91,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.metrics = m
-	presence := store{client: presencev1.NewPresenceClient(orAway(o.Presence))}
+	presence := store{client: presencev1.NewPresenceClient(calls.New(orAway(o.Presence)))}
 	g.peers.Dial = o.Dial
 	if err := g.newAuthorizer(presence); err != nil {
 		return nil, err

@@ -134,7 +134,7 @@ func (x Change_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Change_Kind.Descriptor instead.
 func (Change_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{8, 0}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type Look_State int32
@@ -189,7 +189,207 @@ func (x Look_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Look_State.Descriptor instead.
 func (Look_State) EnumDescriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{51, 0}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{55, 0}
+}
+
+type CallsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Calls         []*Call                `protobuf:"bytes,1,rep,name=calls,proto3" json:"calls,omitempty"` // 64 at most
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallsRequest) Reset() {
+	*x = CallsRequest{}
+	mi := &file_presence_v1_presence_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallsRequest) ProtoMessage() {}
+
+func (x *CallsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallsRequest.ProtoReflect.Descriptor instead.
+func (*CallsRequest) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *CallsRequest) GetCalls() []*Call {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+type Call struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"` // its name, `PutSession`
+	Request       []byte                 `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Call) Reset() {
+	*x = Call{}
+	mi := &file_presence_v1_presence_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Call) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Call) ProtoMessage() {}
+
+func (x *Call) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Call.ProtoReflect.Descriptor instead.
+func (*Call) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Call) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Call) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+type CallsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Results       []*CallResult          `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"` // one per call, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallsResponse) Reset() {
+	*x = CallsResponse{}
+	mi := &file_presence_v1_presence_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallsResponse) ProtoMessage() {}
+
+func (x *CallsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallsResponse.ProtoReflect.Descriptor instead.
+func (*CallsResponse) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CallsResponse) GetResults() []*CallResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+type CallResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Response      []byte                 `protobuf:"bytes,1,opt,name=response,proto3" json:"response,omitempty"`
+	Code          uint32                 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"` // gRPC status code
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallResult) Reset() {
+	*x = CallResult{}
+	mi := &file_presence_v1_presence_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallResult) ProtoMessage() {}
+
+func (x *CallResult) ProtoReflect() protoreflect.Message {
+	mi := &file_presence_v1_presence_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallResult.ProtoReflect.Descriptor instead.
+func (*CallResult) Descriptor() ([]byte, []int) {
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CallResult) GetResponse() []byte {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *CallResult) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *CallResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
 }
 
 type RenewRequest struct {
@@ -204,7 +404,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[0]
+	mi := &file_presence_v1_presence_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -216,7 +416,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[0]
+	mi := &file_presence_v1_presence_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -229,7 +429,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{0}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RenewRequest) GetGateway() string {
@@ -270,7 +470,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[1]
+	mi := &file_presence_v1_presence_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +482,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[1]
+	mi := &file_presence_v1_presence_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +495,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{1}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RenewResponse) GetForgotten() bool {
@@ -322,7 +522,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[2]
+	mi := &file_presence_v1_presence_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -334,7 +534,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[2]
+	mi := &file_presence_v1_presence_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -347,7 +547,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{2}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReleaseRequest) GetGateway() string {
@@ -372,7 +572,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[3]
+	mi := &file_presence_v1_presence_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +584,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[3]
+	mi := &file_presence_v1_presence_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +597,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{3}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{7}
 }
 
 type GatewaysRequest struct {
@@ -408,7 +608,7 @@ type GatewaysRequest struct {
 
 func (x *GatewaysRequest) Reset() {
 	*x = GatewaysRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[4]
+	mi := &file_presence_v1_presence_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +620,7 @@ func (x *GatewaysRequest) String() string {
 func (*GatewaysRequest) ProtoMessage() {}
 
 func (x *GatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[4]
+	mi := &file_presence_v1_presence_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +633,7 @@ func (x *GatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewaysRequest.ProtoReflect.Descriptor instead.
 func (*GatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{4}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{8}
 }
 
 type GatewaysResponse struct {
@@ -445,7 +645,7 @@ type GatewaysResponse struct {
 
 func (x *GatewaysResponse) Reset() {
 	*x = GatewaysResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[5]
+	mi := &file_presence_v1_presence_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +657,7 @@ func (x *GatewaysResponse) String() string {
 func (*GatewaysResponse) ProtoMessage() {}
 
 func (x *GatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[5]
+	mi := &file_presence_v1_presence_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +670,7 @@ func (x *GatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatewaysResponse.ProtoReflect.Descriptor instead.
 func (*GatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{5}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GatewaysResponse) GetGateways() []*Gateway {
@@ -491,7 +691,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_presence_v1_presence_proto_msgTypes[6]
+	mi := &file_presence_v1_presence_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +703,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[6]
+	mi := &file_presence_v1_presence_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +716,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{6}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Gateway) GetGateway() string {
@@ -552,7 +752,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[7]
+	mi := &file_presence_v1_presence_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +764,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[7]
+	mi := &file_presence_v1_presence_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +777,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{7}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SyncRequest) GetGateway() string {
@@ -619,7 +819,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_presence_v1_presence_proto_msgTypes[8]
+	mi := &file_presence_v1_presence_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +831,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[8]
+	mi := &file_presence_v1_presence_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +844,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{8}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Change) GetKind() Change_Kind {
@@ -677,7 +877,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[9]
+	mi := &file_presence_v1_presence_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +889,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[9]
+	mi := &file_presence_v1_presence_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +902,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{9}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SyncResponse) GetForgotten() bool {
@@ -722,7 +922,7 @@ type SetStatusRequest struct {
 
 func (x *SetStatusRequest) Reset() {
 	*x = SetStatusRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[10]
+	mi := &file_presence_v1_presence_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +934,7 @@ func (x *SetStatusRequest) String() string {
 func (*SetStatusRequest) ProtoMessage() {}
 
 func (x *SetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[10]
+	mi := &file_presence_v1_presence_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +947,7 @@ func (x *SetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{10}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetStatusRequest) GetUser() string {
@@ -772,7 +972,7 @@ type SetStatusResponse struct {
 
 func (x *SetStatusResponse) Reset() {
 	*x = SetStatusResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[11]
+	mi := &file_presence_v1_presence_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +984,7 @@ func (x *SetStatusResponse) String() string {
 func (*SetStatusResponse) ProtoMessage() {}
 
 func (x *SetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[11]
+	mi := &file_presence_v1_presence_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +997,7 @@ func (x *SetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{11}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{15}
 }
 
 type QueryRequest struct {
@@ -809,7 +1009,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[12]
+	mi := &file_presence_v1_presence_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +1021,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[12]
+	mi := &file_presence_v1_presence_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +1034,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{12}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *QueryRequest) GetUsers() []string {
@@ -853,7 +1053,7 @@ type QueryResponse struct {
 
 func (x *QueryResponse) Reset() {
 	*x = QueryResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[13]
+	mi := &file_presence_v1_presence_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1065,7 @@ func (x *QueryResponse) String() string {
 func (*QueryResponse) ProtoMessage() {}
 
 func (x *QueryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[13]
+	mi := &file_presence_v1_presence_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1078,7 @@ func (x *QueryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResponse.ProtoReflect.Descriptor instead.
 func (*QueryResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{13}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *QueryResponse) GetUsers() map[string]*State {
@@ -900,7 +1100,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_presence_v1_presence_proto_msgTypes[14]
+	mi := &file_presence_v1_presence_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1112,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[14]
+	mi := &file_presence_v1_presence_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1125,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{14}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *State) GetOnline() bool {
@@ -969,7 +1169,7 @@ type TypingRequest struct {
 
 func (x *TypingRequest) Reset() {
 	*x = TypingRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[15]
+	mi := &file_presence_v1_presence_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1181,7 @@ func (x *TypingRequest) String() string {
 func (*TypingRequest) ProtoMessage() {}
 
 func (x *TypingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[15]
+	mi := &file_presence_v1_presence_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1194,7 @@ func (x *TypingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypingRequest.ProtoReflect.Descriptor instead.
 func (*TypingRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{15}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TypingRequest) GetRoom() string {
@@ -1041,7 +1241,7 @@ type TypingResponse struct {
 
 func (x *TypingResponse) Reset() {
 	*x = TypingResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[16]
+	mi := &file_presence_v1_presence_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1253,7 @@ func (x *TypingResponse) String() string {
 func (*TypingResponse) ProtoMessage() {}
 
 func (x *TypingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[16]
+	mi := &file_presence_v1_presence_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1266,7 @@ func (x *TypingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypingResponse.ProtoReflect.Descriptor instead.
 func (*TypingResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{16}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TypingResponse) GetTold() bool {
@@ -1087,7 +1287,7 @@ type PutBaseRequest struct {
 
 func (x *PutBaseRequest) Reset() {
 	*x = PutBaseRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[17]
+	mi := &file_presence_v1_presence_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1299,7 @@ func (x *PutBaseRequest) String() string {
 func (*PutBaseRequest) ProtoMessage() {}
 
 func (x *PutBaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[17]
+	mi := &file_presence_v1_presence_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1312,7 @@ func (x *PutBaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBaseRequest.ProtoReflect.Descriptor instead.
 func (*PutBaseRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{17}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutBaseRequest) GetBase() string {
@@ -1144,7 +1344,7 @@ type PutBaseResponse struct {
 
 func (x *PutBaseResponse) Reset() {
 	*x = PutBaseResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[18]
+	mi := &file_presence_v1_presence_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1356,7 @@ func (x *PutBaseResponse) String() string {
 func (*PutBaseResponse) ProtoMessage() {}
 
 func (x *PutBaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[18]
+	mi := &file_presence_v1_presence_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1369,7 @@ func (x *PutBaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutBaseResponse.ProtoReflect.Descriptor instead.
 func (*PutBaseResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{18}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{22}
 }
 
 type GetBaseRequest struct {
@@ -1181,7 +1381,7 @@ type GetBaseRequest struct {
 
 func (x *GetBaseRequest) Reset() {
 	*x = GetBaseRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[19]
+	mi := &file_presence_v1_presence_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1393,7 @@ func (x *GetBaseRequest) String() string {
 func (*GetBaseRequest) ProtoMessage() {}
 
 func (x *GetBaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[19]
+	mi := &file_presence_v1_presence_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1406,7 @@ func (x *GetBaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBaseRequest.ProtoReflect.Descriptor instead.
 func (*GetBaseRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{19}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetBaseRequest) GetBase() string {
@@ -1225,7 +1425,7 @@ type GetBaseResponse struct {
 
 func (x *GetBaseResponse) Reset() {
 	*x = GetBaseResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[20]
+	mi := &file_presence_v1_presence_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1437,7 @@ func (x *GetBaseResponse) String() string {
 func (*GetBaseResponse) ProtoMessage() {}
 
 func (x *GetBaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[20]
+	mi := &file_presence_v1_presence_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1450,7 @@ func (x *GetBaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBaseResponse.ProtoReflect.Descriptor instead.
 func (*GetBaseResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{20}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetBaseResponse) GetVector() []byte {
@@ -1270,7 +1470,7 @@ type GetPermissionsRequest struct {
 
 func (x *GetPermissionsRequest) Reset() {
 	*x = GetPermissionsRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[21]
+	mi := &file_presence_v1_presence_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1482,7 @@ func (x *GetPermissionsRequest) String() string {
 func (*GetPermissionsRequest) ProtoMessage() {}
 
 func (x *GetPermissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[21]
+	mi := &file_presence_v1_presence_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1495,7 @@ func (x *GetPermissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPermissionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPermissionsRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{21}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetPermissionsRequest) GetUser() string {
@@ -1322,7 +1522,7 @@ type GetPermissionsResponse struct {
 
 func (x *GetPermissionsResponse) Reset() {
 	*x = GetPermissionsResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[22]
+	mi := &file_presence_v1_presence_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1534,7 @@ func (x *GetPermissionsResponse) String() string {
 func (*GetPermissionsResponse) ProtoMessage() {}
 
 func (x *GetPermissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[22]
+	mi := &file_presence_v1_presence_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1547,7 @@ func (x *GetPermissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPermissionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPermissionsResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{22}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetPermissionsResponse) GetPermissions() map[string]uint32 {
@@ -1376,7 +1576,7 @@ type PutPermissionRequest struct {
 
 func (x *PutPermissionRequest) Reset() {
 	*x = PutPermissionRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[23]
+	mi := &file_presence_v1_presence_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1588,7 @@ func (x *PutPermissionRequest) String() string {
 func (*PutPermissionRequest) ProtoMessage() {}
 
 func (x *PutPermissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[23]
+	mi := &file_presence_v1_presence_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1601,7 @@ func (x *PutPermissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPermissionRequest.ProtoReflect.Descriptor instead.
 func (*PutPermissionRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{23}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PutPermissionRequest) GetUser() string {
@@ -1440,7 +1640,7 @@ type PutPermissionResponse struct {
 
 func (x *PutPermissionResponse) Reset() {
 	*x = PutPermissionResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[24]
+	mi := &file_presence_v1_presence_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1652,7 @@ func (x *PutPermissionResponse) String() string {
 func (*PutPermissionResponse) ProtoMessage() {}
 
 func (x *PutPermissionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[24]
+	mi := &file_presence_v1_presence_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1665,7 @@ func (x *PutPermissionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutPermissionResponse.ProtoReflect.Descriptor instead.
 func (*PutPermissionResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{24}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{28}
 }
 
 type DropPermissionsRequest struct {
@@ -1480,7 +1680,7 @@ type DropPermissionsRequest struct {
 
 func (x *DropPermissionsRequest) Reset() {
 	*x = DropPermissionsRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[25]
+	mi := &file_presence_v1_presence_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1692,7 @@ func (x *DropPermissionsRequest) String() string {
 func (*DropPermissionsRequest) ProtoMessage() {}
 
 func (x *DropPermissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[25]
+	mi := &file_presence_v1_presence_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1705,7 @@ func (x *DropPermissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropPermissionsRequest.ProtoReflect.Descriptor instead.
 func (*DropPermissionsRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{25}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DropPermissionsRequest) GetRoom() string {
@@ -1544,7 +1744,7 @@ type DropPermissionsResponse struct {
 
 func (x *DropPermissionsResponse) Reset() {
 	*x = DropPermissionsResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[26]
+	mi := &file_presence_v1_presence_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1756,7 @@ func (x *DropPermissionsResponse) String() string {
 func (*DropPermissionsResponse) ProtoMessage() {}
 
 func (x *DropPermissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[26]
+	mi := &file_presence_v1_presence_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1769,7 @@ func (x *DropPermissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropPermissionsResponse.ProtoReflect.Descriptor instead.
 func (*DropPermissionsResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{26}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{30}
 }
 
 // SessionRecord is what another gateway needs to resume a session.
@@ -1592,7 +1792,7 @@ type SessionRecord struct {
 
 func (x *SessionRecord) Reset() {
 	*x = SessionRecord{}
-	mi := &file_presence_v1_presence_proto_msgTypes[27]
+	mi := &file_presence_v1_presence_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1804,7 @@ func (x *SessionRecord) String() string {
 func (*SessionRecord) ProtoMessage() {}
 
 func (x *SessionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[27]
+	mi := &file_presence_v1_presence_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1817,7 @@ func (x *SessionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRecord.ProtoReflect.Descriptor instead.
 func (*SessionRecord) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{27}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionRecord) GetSession() string {
@@ -1712,7 +1912,7 @@ type PutSessionRequest struct {
 
 func (x *PutSessionRequest) Reset() {
 	*x = PutSessionRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[28]
+	mi := &file_presence_v1_presence_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1924,7 @@ func (x *PutSessionRequest) String() string {
 func (*PutSessionRequest) ProtoMessage() {}
 
 func (x *PutSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[28]
+	mi := &file_presence_v1_presence_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1937,7 @@ func (x *PutSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSessionRequest.ProtoReflect.Descriptor instead.
 func (*PutSessionRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{28}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutSessionRequest) GetRecord() *SessionRecord {
@@ -1800,7 +2000,7 @@ type PutSessionResponse struct {
 
 func (x *PutSessionResponse) Reset() {
 	*x = PutSessionResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[29]
+	mi := &file_presence_v1_presence_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +2012,7 @@ func (x *PutSessionResponse) String() string {
 func (*PutSessionResponse) ProtoMessage() {}
 
 func (x *PutSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[29]
+	mi := &file_presence_v1_presence_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2025,7 @@ func (x *PutSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSessionResponse.ProtoReflect.Descriptor instead.
 func (*PutSessionResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{29}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutSessionResponse) GetOutcome() SessionOutcome {
@@ -1860,7 +2060,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[30]
+	mi := &file_presence_v1_presence_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2072,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[30]
+	mi := &file_presence_v1_presence_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2085,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{30}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetSessionRequest) GetSession() string {
@@ -1920,7 +2120,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[31]
+	mi := &file_presence_v1_presence_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2132,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[31]
+	mi := &file_presence_v1_presence_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2145,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{31}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetSessionResponse) GetRecord() *SessionRecord {
@@ -1982,7 +2182,7 @@ type TakeSessionRequest struct {
 
 func (x *TakeSessionRequest) Reset() {
 	*x = TakeSessionRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[32]
+	mi := &file_presence_v1_presence_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2194,7 @@ func (x *TakeSessionRequest) String() string {
 func (*TakeSessionRequest) ProtoMessage() {}
 
 func (x *TakeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[32]
+	mi := &file_presence_v1_presence_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2207,7 @@ func (x *TakeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeSessionRequest.ProtoReflect.Descriptor instead.
 func (*TakeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{32}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TakeSessionRequest) GetRecord() *SessionRecord {
@@ -2056,7 +2256,7 @@ type TakeSessionResponse struct {
 
 func (x *TakeSessionResponse) Reset() {
 	*x = TakeSessionResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[33]
+	mi := &file_presence_v1_presence_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2268,7 @@ func (x *TakeSessionResponse) String() string {
 func (*TakeSessionResponse) ProtoMessage() {}
 
 func (x *TakeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[33]
+	mi := &file_presence_v1_presence_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2281,7 @@ func (x *TakeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeSessionResponse.ProtoReflect.Descriptor instead.
 func (*TakeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{33}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TakeSessionResponse) GetOutcome() SessionOutcome {
@@ -2117,7 +2317,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[34]
+	mi := &file_presence_v1_presence_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2329,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[34]
+	mi := &file_presence_v1_presence_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2342,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{34}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EndSessionRequest) GetSession() string {
@@ -2182,7 +2382,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[35]
+	mi := &file_presence_v1_presence_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2394,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[35]
+	mi := &file_presence_v1_presence_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2407,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{35}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EndSessionResponse) GetEnded() bool {
@@ -2233,7 +2433,7 @@ type InboxEntry struct {
 
 func (x *InboxEntry) Reset() {
 	*x = InboxEntry{}
-	mi := &file_presence_v1_presence_proto_msgTypes[36]
+	mi := &file_presence_v1_presence_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2445,7 @@ func (x *InboxEntry) String() string {
 func (*InboxEntry) ProtoMessage() {}
 
 func (x *InboxEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[36]
+	mi := &file_presence_v1_presence_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2458,7 @@ func (x *InboxEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxEntry.ProtoReflect.Descriptor instead.
 func (*InboxEntry) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{36}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *InboxEntry) GetUser() string {
@@ -2320,7 +2520,7 @@ type AppendInboxRequest struct {
 
 func (x *AppendInboxRequest) Reset() {
 	*x = AppendInboxRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[37]
+	mi := &file_presence_v1_presence_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2532,7 @@ func (x *AppendInboxRequest) String() string {
 func (*AppendInboxRequest) ProtoMessage() {}
 
 func (x *AppendInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[37]
+	mi := &file_presence_v1_presence_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2545,7 @@ func (x *AppendInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendInboxRequest.ProtoReflect.Descriptor instead.
 func (*AppendInboxRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{37}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AppendInboxRequest) GetLog() string {
@@ -2371,7 +2571,7 @@ type AppendInboxResponse struct {
 
 func (x *AppendInboxResponse) Reset() {
 	*x = AppendInboxResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[38]
+	mi := &file_presence_v1_presence_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2583,7 @@ func (x *AppendInboxResponse) String() string {
 func (*AppendInboxResponse) ProtoMessage() {}
 
 func (x *AppendInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[38]
+	mi := &file_presence_v1_presence_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2596,7 @@ func (x *AppendInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendInboxResponse.ProtoReflect.Descriptor instead.
 func (*AppendInboxResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{38}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AppendInboxResponse) GetAppended() []*Appended {
@@ -2416,7 +2616,7 @@ type Appended struct {
 
 func (x *Appended) Reset() {
 	*x = Appended{}
-	mi := &file_presence_v1_presence_proto_msgTypes[39]
+	mi := &file_presence_v1_presence_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2628,7 @@ func (x *Appended) String() string {
 func (*Appended) ProtoMessage() {}
 
 func (x *Appended) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[39]
+	mi := &file_presence_v1_presence_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2641,7 @@ func (x *Appended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Appended.ProtoReflect.Descriptor instead.
 func (*Appended) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{39}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Appended) GetAdded() bool {
@@ -2471,7 +2671,7 @@ type OpenInboxRequest struct {
 
 func (x *OpenInboxRequest) Reset() {
 	*x = OpenInboxRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[40]
+	mi := &file_presence_v1_presence_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2683,7 @@ func (x *OpenInboxRequest) String() string {
 func (*OpenInboxRequest) ProtoMessage() {}
 
 func (x *OpenInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[40]
+	mi := &file_presence_v1_presence_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2696,7 @@ func (x *OpenInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenInboxRequest.ProtoReflect.Descriptor instead.
 func (*OpenInboxRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{40}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *OpenInboxRequest) GetLog() string {
@@ -2542,7 +2742,7 @@ type OpenInboxResponse struct {
 
 func (x *OpenInboxResponse) Reset() {
 	*x = OpenInboxResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[41]
+	mi := &file_presence_v1_presence_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +2754,7 @@ func (x *OpenInboxResponse) String() string {
 func (*OpenInboxResponse) ProtoMessage() {}
 
 func (x *OpenInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[41]
+	mi := &file_presence_v1_presence_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +2767,7 @@ func (x *OpenInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenInboxResponse.ProtoReflect.Descriptor instead.
 func (*OpenInboxResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{41}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{45}
 }
 
 // Span is the offsets [from, to) of a partition.
@@ -2582,7 +2782,7 @@ type Span struct {
 
 func (x *Span) Reset() {
 	*x = Span{}
-	mi := &file_presence_v1_presence_proto_msgTypes[42]
+	mi := &file_presence_v1_presence_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2794,7 @@ func (x *Span) String() string {
 func (*Span) ProtoMessage() {}
 
 func (x *Span) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[42]
+	mi := &file_presence_v1_presence_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2807,7 @@ func (x *Span) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Span.ProtoReflect.Descriptor instead.
 func (*Span) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{42}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Span) GetPartition() uint32 {
@@ -2642,7 +2842,7 @@ type CloseInboxRequest struct {
 
 func (x *CloseInboxRequest) Reset() {
 	*x = CloseInboxRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[43]
+	mi := &file_presence_v1_presence_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2654,7 +2854,7 @@ func (x *CloseInboxRequest) String() string {
 func (*CloseInboxRequest) ProtoMessage() {}
 
 func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[43]
+	mi := &file_presence_v1_presence_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2667,7 +2867,7 @@ func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
 func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{43}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *CloseInboxRequest) GetLog() string {
@@ -2699,7 +2899,7 @@ type CloseInboxResponse struct {
 
 func (x *CloseInboxResponse) Reset() {
 	*x = CloseInboxResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[44]
+	mi := &file_presence_v1_presence_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2911,7 @@ func (x *CloseInboxResponse) String() string {
 func (*CloseInboxResponse) ProtoMessage() {}
 
 func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[44]
+	mi := &file_presence_v1_presence_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2924,7 @@ func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
 func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{44}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{48}
 }
 
 type ReadInboxRequest struct {
@@ -2741,7 +2941,7 @@ type ReadInboxRequest struct {
 
 func (x *ReadInboxRequest) Reset() {
 	*x = ReadInboxRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[45]
+	mi := &file_presence_v1_presence_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2753,7 +2953,7 @@ func (x *ReadInboxRequest) String() string {
 func (*ReadInboxRequest) ProtoMessage() {}
 
 func (x *ReadInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[45]
+	mi := &file_presence_v1_presence_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2766,7 +2966,7 @@ func (x *ReadInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadInboxRequest.ProtoReflect.Descriptor instead.
 func (*ReadInboxRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{45}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReadInboxRequest) GetLog() string {
@@ -2821,7 +3021,7 @@ type ReadInboxResponse struct {
 
 func (x *ReadInboxResponse) Reset() {
 	*x = ReadInboxResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[46]
+	mi := &file_presence_v1_presence_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2833,7 +3033,7 @@ func (x *ReadInboxResponse) String() string {
 func (*ReadInboxResponse) ProtoMessage() {}
 
 func (x *ReadInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[46]
+	mi := &file_presence_v1_presence_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2846,7 +3046,7 @@ func (x *ReadInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadInboxResponse.ProtoReflect.Descriptor instead.
 func (*ReadInboxResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{46}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReadInboxResponse) GetEntries() []*InboxEntry {
@@ -2875,7 +3075,7 @@ type ReceiveRequest struct {
 
 func (x *ReceiveRequest) Reset() {
 	*x = ReceiveRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[47]
+	mi := &file_presence_v1_presence_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +3087,7 @@ func (x *ReceiveRequest) String() string {
 func (*ReceiveRequest) ProtoMessage() {}
 
 func (x *ReceiveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[47]
+	mi := &file_presence_v1_presence_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +3100,7 @@ func (x *ReceiveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveRequest.ProtoReflect.Descriptor instead.
 func (*ReceiveRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{47}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReceiveRequest) GetLog() string {
@@ -2940,7 +3140,7 @@ type ReceiveResponse struct {
 
 func (x *ReceiveResponse) Reset() {
 	*x = ReceiveResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[48]
+	mi := &file_presence_v1_presence_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3152,7 @@ func (x *ReceiveResponse) String() string {
 func (*ReceiveResponse) ProtoMessage() {}
 
 func (x *ReceiveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[48]
+	mi := &file_presence_v1_presence_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3165,7 @@ func (x *ReceiveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiveResponse.ProtoReflect.Descriptor instead.
 func (*ReceiveResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{48}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReceiveResponse) GetReceived() uint32 {
@@ -2987,7 +3187,7 @@ type LookInboxRequest struct {
 
 func (x *LookInboxRequest) Reset() {
 	*x = LookInboxRequest{}
-	mi := &file_presence_v1_presence_proto_msgTypes[49]
+	mi := &file_presence_v1_presence_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3199,7 @@ func (x *LookInboxRequest) String() string {
 func (*LookInboxRequest) ProtoMessage() {}
 
 func (x *LookInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[49]
+	mi := &file_presence_v1_presence_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3212,7 @@ func (x *LookInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookInboxRequest.ProtoReflect.Descriptor instead.
 func (*LookInboxRequest) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{49}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LookInboxRequest) GetLog() string {
@@ -3052,7 +3252,7 @@ type LookInboxResponse struct {
 
 func (x *LookInboxResponse) Reset() {
 	*x = LookInboxResponse{}
-	mi := &file_presence_v1_presence_proto_msgTypes[50]
+	mi := &file_presence_v1_presence_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3264,7 @@ func (x *LookInboxResponse) String() string {
 func (*LookInboxResponse) ProtoMessage() {}
 
 func (x *LookInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[50]
+	mi := &file_presence_v1_presence_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3277,7 @@ func (x *LookInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookInboxResponse.ProtoReflect.Descriptor instead.
 func (*LookInboxResponse) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{50}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LookInboxResponse) GetLooks() []*Look {
@@ -3096,7 +3296,7 @@ type Look struct {
 
 func (x *Look) Reset() {
 	*x = Look{}
-	mi := &file_presence_v1_presence_proto_msgTypes[51]
+	mi := &file_presence_v1_presence_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +3308,7 @@ func (x *Look) String() string {
 func (*Look) ProtoMessage() {}
 
 func (x *Look) ProtoReflect() protoreflect.Message {
-	mi := &file_presence_v1_presence_proto_msgTypes[51]
+	mi := &file_presence_v1_presence_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +3321,7 @@ func (x *Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Look.ProtoReflect.Descriptor instead.
 func (*Look) Descriptor() ([]byte, []int) {
-	return file_presence_v1_presence_proto_rawDescGZIP(), []int{51}
+	return file_presence_v1_presence_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Look) GetState() Look_State {
@@ -3135,7 +3335,19 @@ var File_presence_v1_presence_proto protoreflect.FileDescriptor
 
 const file_presence_v1_presence_proto_rawDesc = "" +
 	"\n" +
-	"\x1apresence/v1/presence.proto\x12\x15interlink.presence.v1\"u\n" +
+	"\x1apresence/v1/presence.proto\x12\x15interlink.presence.v1\"A\n" +
+	"\fCallsRequest\x121\n" +
+	"\x05calls\x18\x01 \x03(\v2\x1b.interlink.presence.v1.CallR\x05calls\"8\n" +
+	"\x04Call\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x18\n" +
+	"\arequest\x18\x02 \x01(\fR\arequest\"L\n" +
+	"\rCallsResponse\x12;\n" +
+	"\aresults\x18\x01 \x03(\v2!.interlink.presence.v1.CallResultR\aresults\"V\n" +
+	"\n" +
+	"CallResult\x12\x1a\n" +
+	"\bresponse\x18\x01 \x01(\fR\bresponse\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\rR\x04code\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"u\n" +
 	"\fRenewRequest\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x12\n" +
@@ -3364,7 +3576,7 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"\x05TAKEN\x10\x03\x12\b\n" +
 	"\x04GONE\x10\x04\x12\t\n" +
 	"\x05MOVED\x10\x05\x12\r\n" +
-	"\tUNTRUSTED\x10\x062\xc4\x10\n" +
+	"\tUNTRUSTED\x10\x062\x98\x11\n" +
 	"\bPresence\x12R\n" +
 	"\x05Renew\x12#.interlink.presence.v1.RenewRequest\x1a$.interlink.presence.v1.RenewResponse\x12X\n" +
 	"\aRelease\x12%.interlink.presence.v1.ReleaseRequest\x1a&.interlink.presence.v1.ReleaseResponse\x12[\n" +
@@ -3391,7 +3603,8 @@ const file_presence_v1_presence_proto_rawDesc = "" +
 	"CloseInbox\x12(.interlink.presence.v1.CloseInboxRequest\x1a).interlink.presence.v1.CloseInboxResponse\x12^\n" +
 	"\tReadInbox\x12'.interlink.presence.v1.ReadInboxRequest\x1a(.interlink.presence.v1.ReadInboxResponse\x12X\n" +
 	"\aReceive\x12%.interlink.presence.v1.ReceiveRequest\x1a&.interlink.presence.v1.ReceiveResponse\x12^\n" +
-	"\tLookInbox\x12'.interlink.presence.v1.LookInboxRequest\x1a(.interlink.presence.v1.LookInboxResponseB=Z;github.com/edumatrix/interlink/proto/presence/v1;presencev1b\x06proto3"
+	"\tLookInbox\x12'.interlink.presence.v1.LookInboxRequest\x1a(.interlink.presence.v1.LookInboxResponse\x12R\n" +
+	"\x05Calls\x12#.interlink.presence.v1.CallsRequest\x1a$.interlink.presence.v1.CallsResponseB=Z;github.com/edumatrix/interlink/proto/presence/v1;presencev1b\x06proto3"
 
 var (
 	file_presence_v1_presence_proto_rawDescOnce sync.Once
@@ -3406,138 +3619,146 @@ func file_presence_v1_presence_proto_rawDescGZIP() []byte {
 }
 
 var file_presence_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_presence_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_presence_v1_presence_proto_goTypes = []any{
 	(SessionOutcome)(0),             // 0: interlink.presence.v1.SessionOutcome
 	(Change_Kind)(0),                // 1: interlink.presence.v1.Change.Kind
 	(Look_State)(0),                 // 2: interlink.presence.v1.Look.State
-	(*RenewRequest)(nil),            // 3: interlink.presence.v1.RenewRequest
-	(*RenewResponse)(nil),           // 4: interlink.presence.v1.RenewResponse
-	(*ReleaseRequest)(nil),          // 5: interlink.presence.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),         // 6: interlink.presence.v1.ReleaseResponse
-	(*GatewaysRequest)(nil),         // 7: interlink.presence.v1.GatewaysRequest
-	(*GatewaysResponse)(nil),        // 8: interlink.presence.v1.GatewaysResponse
-	(*Gateway)(nil),                 // 9: interlink.presence.v1.Gateway
-	(*SyncRequest)(nil),             // 10: interlink.presence.v1.SyncRequest
-	(*Change)(nil),                  // 11: interlink.presence.v1.Change
-	(*SyncResponse)(nil),            // 12: interlink.presence.v1.SyncResponse
-	(*SetStatusRequest)(nil),        // 13: interlink.presence.v1.SetStatusRequest
-	(*SetStatusResponse)(nil),       // 14: interlink.presence.v1.SetStatusResponse
-	(*QueryRequest)(nil),            // 15: interlink.presence.v1.QueryRequest
-	(*QueryResponse)(nil),           // 16: interlink.presence.v1.QueryResponse
-	(*State)(nil),                   // 17: interlink.presence.v1.State
-	(*TypingRequest)(nil),           // 18: interlink.presence.v1.TypingRequest
-	(*TypingResponse)(nil),          // 19: interlink.presence.v1.TypingResponse
-	(*PutBaseRequest)(nil),          // 20: interlink.presence.v1.PutBaseRequest
-	(*PutBaseResponse)(nil),         // 21: interlink.presence.v1.PutBaseResponse
-	(*GetBaseRequest)(nil),          // 22: interlink.presence.v1.GetBaseRequest
-	(*GetBaseResponse)(nil),         // 23: interlink.presence.v1.GetBaseResponse
-	(*GetPermissionsRequest)(nil),   // 24: interlink.presence.v1.GetPermissionsRequest
-	(*GetPermissionsResponse)(nil),  // 25: interlink.presence.v1.GetPermissionsResponse
-	(*PutPermissionRequest)(nil),    // 26: interlink.presence.v1.PutPermissionRequest
-	(*PutPermissionResponse)(nil),   // 27: interlink.presence.v1.PutPermissionResponse
-	(*DropPermissionsRequest)(nil),  // 28: interlink.presence.v1.DropPermissionsRequest
-	(*DropPermissionsResponse)(nil), // 29: interlink.presence.v1.DropPermissionsResponse
-	(*SessionRecord)(nil),           // 30: interlink.presence.v1.SessionRecord
-	(*PutSessionRequest)(nil),       // 31: interlink.presence.v1.PutSessionRequest
-	(*PutSessionResponse)(nil),      // 32: interlink.presence.v1.PutSessionResponse
-	(*GetSessionRequest)(nil),       // 33: interlink.presence.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),      // 34: interlink.presence.v1.GetSessionResponse
-	(*TakeSessionRequest)(nil),      // 35: interlink.presence.v1.TakeSessionRequest
-	(*TakeSessionResponse)(nil),     // 36: interlink.presence.v1.TakeSessionResponse
-	(*EndSessionRequest)(nil),       // 37: interlink.presence.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),      // 38: interlink.presence.v1.EndSessionResponse
-	(*InboxEntry)(nil),              // 39: interlink.presence.v1.InboxEntry
-	(*AppendInboxRequest)(nil),      // 40: interlink.presence.v1.AppendInboxRequest
-	(*AppendInboxResponse)(nil),     // 41: interlink.presence.v1.AppendInboxResponse
-	(*Appended)(nil),                // 42: interlink.presence.v1.Appended
-	(*OpenInboxRequest)(nil),        // 43: interlink.presence.v1.OpenInboxRequest
-	(*OpenInboxResponse)(nil),       // 44: interlink.presence.v1.OpenInboxResponse
-	(*Span)(nil),                    // 45: interlink.presence.v1.Span
-	(*CloseInboxRequest)(nil),       // 46: interlink.presence.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),      // 47: interlink.presence.v1.CloseInboxResponse
-	(*ReadInboxRequest)(nil),        // 48: interlink.presence.v1.ReadInboxRequest
-	(*ReadInboxResponse)(nil),       // 49: interlink.presence.v1.ReadInboxResponse
-	(*ReceiveRequest)(nil),          // 50: interlink.presence.v1.ReceiveRequest
-	(*ReceiveResponse)(nil),         // 51: interlink.presence.v1.ReceiveResponse
-	(*LookInboxRequest)(nil),        // 52: interlink.presence.v1.LookInboxRequest
-	(*LookInboxResponse)(nil),       // 53: interlink.presence.v1.LookInboxResponse
-	(*Look)(nil),                    // 54: interlink.presence.v1.Look
-	nil,                             // 55: interlink.presence.v1.QueryResponse.UsersEntry
-	nil,                             // 56: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	nil,                             // 57: interlink.presence.v1.GetPermissionsResponse.RemovedMsEntry
-	nil,                             // 58: interlink.presence.v1.OpenInboxRequest.StartEntry
+	(*CallsRequest)(nil),            // 3: interlink.presence.v1.CallsRequest
+	(*Call)(nil),                    // 4: interlink.presence.v1.Call
+	(*CallsResponse)(nil),           // 5: interlink.presence.v1.CallsResponse
+	(*CallResult)(nil),              // 6: interlink.presence.v1.CallResult
+	(*RenewRequest)(nil),            // 7: interlink.presence.v1.RenewRequest
+	(*RenewResponse)(nil),           // 8: interlink.presence.v1.RenewResponse
+	(*ReleaseRequest)(nil),          // 9: interlink.presence.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 10: interlink.presence.v1.ReleaseResponse
+	(*GatewaysRequest)(nil),         // 11: interlink.presence.v1.GatewaysRequest
+	(*GatewaysResponse)(nil),        // 12: interlink.presence.v1.GatewaysResponse
+	(*Gateway)(nil),                 // 13: interlink.presence.v1.Gateway
+	(*SyncRequest)(nil),             // 14: interlink.presence.v1.SyncRequest
+	(*Change)(nil),                  // 15: interlink.presence.v1.Change
+	(*SyncResponse)(nil),            // 16: interlink.presence.v1.SyncResponse
+	(*SetStatusRequest)(nil),        // 17: interlink.presence.v1.SetStatusRequest
+	(*SetStatusResponse)(nil),       // 18: interlink.presence.v1.SetStatusResponse
+	(*QueryRequest)(nil),            // 19: interlink.presence.v1.QueryRequest
+	(*QueryResponse)(nil),           // 20: interlink.presence.v1.QueryResponse
+	(*State)(nil),                   // 21: interlink.presence.v1.State
+	(*TypingRequest)(nil),           // 22: interlink.presence.v1.TypingRequest
+	(*TypingResponse)(nil),          // 23: interlink.presence.v1.TypingResponse
+	(*PutBaseRequest)(nil),          // 24: interlink.presence.v1.PutBaseRequest
+	(*PutBaseResponse)(nil),         // 25: interlink.presence.v1.PutBaseResponse
+	(*GetBaseRequest)(nil),          // 26: interlink.presence.v1.GetBaseRequest
+	(*GetBaseResponse)(nil),         // 27: interlink.presence.v1.GetBaseResponse
+	(*GetPermissionsRequest)(nil),   // 28: interlink.presence.v1.GetPermissionsRequest
+	(*GetPermissionsResponse)(nil),  // 29: interlink.presence.v1.GetPermissionsResponse
+	(*PutPermissionRequest)(nil),    // 30: interlink.presence.v1.PutPermissionRequest
+	(*PutPermissionResponse)(nil),   // 31: interlink.presence.v1.PutPermissionResponse
+	(*DropPermissionsRequest)(nil),  // 32: interlink.presence.v1.DropPermissionsRequest
+	(*DropPermissionsResponse)(nil), // 33: interlink.presence.v1.DropPermissionsResponse
+	(*SessionRecord)(nil),           // 34: interlink.presence.v1.SessionRecord
+	(*PutSessionRequest)(nil),       // 35: interlink.presence.v1.PutSessionRequest
+	(*PutSessionResponse)(nil),      // 36: interlink.presence.v1.PutSessionResponse
+	(*GetSessionRequest)(nil),       // 37: interlink.presence.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),      // 38: interlink.presence.v1.GetSessionResponse
+	(*TakeSessionRequest)(nil),      // 39: interlink.presence.v1.TakeSessionRequest
+	(*TakeSessionResponse)(nil),     // 40: interlink.presence.v1.TakeSessionResponse
+	(*EndSessionRequest)(nil),       // 41: interlink.presence.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 42: interlink.presence.v1.EndSessionResponse
+	(*InboxEntry)(nil),              // 43: interlink.presence.v1.InboxEntry
+	(*AppendInboxRequest)(nil),      // 44: interlink.presence.v1.AppendInboxRequest
+	(*AppendInboxResponse)(nil),     // 45: interlink.presence.v1.AppendInboxResponse
+	(*Appended)(nil),                // 46: interlink.presence.v1.Appended
+	(*OpenInboxRequest)(nil),        // 47: interlink.presence.v1.OpenInboxRequest
+	(*OpenInboxResponse)(nil),       // 48: interlink.presence.v1.OpenInboxResponse
+	(*Span)(nil),                    // 49: interlink.presence.v1.Span
+	(*CloseInboxRequest)(nil),       // 50: interlink.presence.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 51: interlink.presence.v1.CloseInboxResponse
+	(*ReadInboxRequest)(nil),        // 52: interlink.presence.v1.ReadInboxRequest
+	(*ReadInboxResponse)(nil),       // 53: interlink.presence.v1.ReadInboxResponse
+	(*ReceiveRequest)(nil),          // 54: interlink.presence.v1.ReceiveRequest
+	(*ReceiveResponse)(nil),         // 55: interlink.presence.v1.ReceiveResponse
+	(*LookInboxRequest)(nil),        // 56: interlink.presence.v1.LookInboxRequest
+	(*LookInboxResponse)(nil),       // 57: interlink.presence.v1.LookInboxResponse
+	(*Look)(nil),                    // 58: interlink.presence.v1.Look
+	nil,                             // 59: interlink.presence.v1.QueryResponse.UsersEntry
+	nil,                             // 60: interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	nil,                             // 61: interlink.presence.v1.GetPermissionsResponse.RemovedMsEntry
+	nil,                             // 62: interlink.presence.v1.OpenInboxRequest.StartEntry
 }
 var file_presence_v1_presence_proto_depIdxs = []int32{
-	9,  // 0: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
-	11, // 1: interlink.presence.v1.SyncRequest.changes:type_name -> interlink.presence.v1.Change
-	1,  // 2: interlink.presence.v1.Change.kind:type_name -> interlink.presence.v1.Change.Kind
-	55, // 3: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
-	56, // 4: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
-	57, // 5: interlink.presence.v1.GetPermissionsResponse.removed_ms:type_name -> interlink.presence.v1.GetPermissionsResponse.RemovedMsEntry
-	30, // 6: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
-	0,  // 7: interlink.presence.v1.PutSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
-	30, // 8: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
-	30, // 9: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
-	0,  // 10: interlink.presence.v1.TakeSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
-	39, // 11: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
-	42, // 12: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
-	58, // 13: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
-	45, // 14: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
-	39, // 15: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
-	45, // 16: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
-	54, // 17: interlink.presence.v1.LookInboxResponse.looks:type_name -> interlink.presence.v1.Look
-	2,  // 18: interlink.presence.v1.Look.state:type_name -> interlink.presence.v1.Look.State
-	17, // 19: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
-	3,  // 20: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
-	5,  // 21: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
-	7,  // 22: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
-	10, // 23: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
-	13, // 24: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
-	15, // 25: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
-	18, // 26: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
-	20, // 27: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
-	22, // 28: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
-	24, // 29: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
-	26, // 30: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
-	28, // 31: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
-	31, // 32: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
-	33, // 33: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
-	35, // 34: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
-	37, // 35: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
-	40, // 36: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
-	43, // 37: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
-	46, // 38: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
-	48, // 39: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
-	50, // 40: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
-	52, // 41: interlink.presence.v1.Presence.LookInbox:input_type -> interlink.presence.v1.LookInboxRequest
-	4,  // 42: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
-	6,  // 43: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
-	8,  // 44: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
-	12, // 45: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
-	14, // 46: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
-	16, // 47: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
-	19, // 48: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
-	21, // 49: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
-	23, // 50: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
-	25, // 51: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
-	27, // 52: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
-	29, // 53: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
-	32, // 54: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
-	34, // 55: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
-	36, // 56: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
-	38, // 57: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
-	41, // 58: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
-	44, // 59: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
-	47, // 60: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
-	49, // 61: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
-	51, // 62: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
-	53, // 63: interlink.presence.v1.Presence.LookInbox:output_type -> interlink.presence.v1.LookInboxResponse
-	42, // [42:64] is the sub-list for method output_type
-	20, // [20:42] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	4,  // 0: interlink.presence.v1.CallsRequest.calls:type_name -> interlink.presence.v1.Call
+	6,  // 1: interlink.presence.v1.CallsResponse.results:type_name -> interlink.presence.v1.CallResult
+	13, // 2: interlink.presence.v1.GatewaysResponse.gateways:type_name -> interlink.presence.v1.Gateway
+	15, // 3: interlink.presence.v1.SyncRequest.changes:type_name -> interlink.presence.v1.Change
+	1,  // 4: interlink.presence.v1.Change.kind:type_name -> interlink.presence.v1.Change.Kind
+	59, // 5: interlink.presence.v1.QueryResponse.users:type_name -> interlink.presence.v1.QueryResponse.UsersEntry
+	60, // 6: interlink.presence.v1.GetPermissionsResponse.permissions:type_name -> interlink.presence.v1.GetPermissionsResponse.PermissionsEntry
+	61, // 7: interlink.presence.v1.GetPermissionsResponse.removed_ms:type_name -> interlink.presence.v1.GetPermissionsResponse.RemovedMsEntry
+	34, // 8: interlink.presence.v1.PutSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	0,  // 9: interlink.presence.v1.PutSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
+	34, // 10: interlink.presence.v1.GetSessionResponse.record:type_name -> interlink.presence.v1.SessionRecord
+	34, // 11: interlink.presence.v1.TakeSessionRequest.record:type_name -> interlink.presence.v1.SessionRecord
+	0,  // 12: interlink.presence.v1.TakeSessionResponse.outcome:type_name -> interlink.presence.v1.SessionOutcome
+	43, // 13: interlink.presence.v1.AppendInboxRequest.entries:type_name -> interlink.presence.v1.InboxEntry
+	46, // 14: interlink.presence.v1.AppendInboxResponse.appended:type_name -> interlink.presence.v1.Appended
+	62, // 15: interlink.presence.v1.OpenInboxRequest.start:type_name -> interlink.presence.v1.OpenInboxRequest.StartEntry
+	49, // 16: interlink.presence.v1.OpenInboxRequest.covered:type_name -> interlink.presence.v1.Span
+	43, // 17: interlink.presence.v1.ReadInboxResponse.entries:type_name -> interlink.presence.v1.InboxEntry
+	49, // 18: interlink.presence.v1.ReceiveRequest.spans:type_name -> interlink.presence.v1.Span
+	58, // 19: interlink.presence.v1.LookInboxResponse.looks:type_name -> interlink.presence.v1.Look
+	2,  // 20: interlink.presence.v1.Look.state:type_name -> interlink.presence.v1.Look.State
+	21, // 21: interlink.presence.v1.QueryResponse.UsersEntry.value:type_name -> interlink.presence.v1.State
+	7,  // 22: interlink.presence.v1.Presence.Renew:input_type -> interlink.presence.v1.RenewRequest
+	9,  // 23: interlink.presence.v1.Presence.Release:input_type -> interlink.presence.v1.ReleaseRequest
+	11, // 24: interlink.presence.v1.Presence.Gateways:input_type -> interlink.presence.v1.GatewaysRequest
+	14, // 25: interlink.presence.v1.Presence.Sync:input_type -> interlink.presence.v1.SyncRequest
+	17, // 26: interlink.presence.v1.Presence.SetStatus:input_type -> interlink.presence.v1.SetStatusRequest
+	19, // 27: interlink.presence.v1.Presence.Query:input_type -> interlink.presence.v1.QueryRequest
+	22, // 28: interlink.presence.v1.Presence.Typing:input_type -> interlink.presence.v1.TypingRequest
+	24, // 29: interlink.presence.v1.Presence.PutBase:input_type -> interlink.presence.v1.PutBaseRequest
+	26, // 30: interlink.presence.v1.Presence.GetBase:input_type -> interlink.presence.v1.GetBaseRequest
+	28, // 31: interlink.presence.v1.Presence.GetPermissions:input_type -> interlink.presence.v1.GetPermissionsRequest
+	30, // 32: interlink.presence.v1.Presence.PutPermission:input_type -> interlink.presence.v1.PutPermissionRequest
+	32, // 33: interlink.presence.v1.Presence.DropPermissions:input_type -> interlink.presence.v1.DropPermissionsRequest
+	35, // 34: interlink.presence.v1.Presence.PutSession:input_type -> interlink.presence.v1.PutSessionRequest
+	37, // 35: interlink.presence.v1.Presence.GetSession:input_type -> interlink.presence.v1.GetSessionRequest
+	39, // 36: interlink.presence.v1.Presence.TakeSession:input_type -> interlink.presence.v1.TakeSessionRequest
+	41, // 37: interlink.presence.v1.Presence.EndSession:input_type -> interlink.presence.v1.EndSessionRequest
+	44, // 38: interlink.presence.v1.Presence.AppendInbox:input_type -> interlink.presence.v1.AppendInboxRequest
+	47, // 39: interlink.presence.v1.Presence.OpenInbox:input_type -> interlink.presence.v1.OpenInboxRequest
+	50, // 40: interlink.presence.v1.Presence.CloseInbox:input_type -> interlink.presence.v1.CloseInboxRequest
+	52, // 41: interlink.presence.v1.Presence.ReadInbox:input_type -> interlink.presence.v1.ReadInboxRequest
+	54, // 42: interlink.presence.v1.Presence.Receive:input_type -> interlink.presence.v1.ReceiveRequest
+	56, // 43: interlink.presence.v1.Presence.LookInbox:input_type -> interlink.presence.v1.LookInboxRequest
+	3,  // 44: interlink.presence.v1.Presence.Calls:input_type -> interlink.presence.v1.CallsRequest
+	8,  // 45: interlink.presence.v1.Presence.Renew:output_type -> interlink.presence.v1.RenewResponse
+	10, // 46: interlink.presence.v1.Presence.Release:output_type -> interlink.presence.v1.ReleaseResponse
+	12, // 47: interlink.presence.v1.Presence.Gateways:output_type -> interlink.presence.v1.GatewaysResponse
+	16, // 48: interlink.presence.v1.Presence.Sync:output_type -> interlink.presence.v1.SyncResponse
+	18, // 49: interlink.presence.v1.Presence.SetStatus:output_type -> interlink.presence.v1.SetStatusResponse
+	20, // 50: interlink.presence.v1.Presence.Query:output_type -> interlink.presence.v1.QueryResponse
+	23, // 51: interlink.presence.v1.Presence.Typing:output_type -> interlink.presence.v1.TypingResponse
+	25, // 52: interlink.presence.v1.Presence.PutBase:output_type -> interlink.presence.v1.PutBaseResponse
+	27, // 53: interlink.presence.v1.Presence.GetBase:output_type -> interlink.presence.v1.GetBaseResponse
+	29, // 54: interlink.presence.v1.Presence.GetPermissions:output_type -> interlink.presence.v1.GetPermissionsResponse
+	31, // 55: interlink.presence.v1.Presence.PutPermission:output_type -> interlink.presence.v1.PutPermissionResponse
+	33, // 56: interlink.presence.v1.Presence.DropPermissions:output_type -> interlink.presence.v1.DropPermissionsResponse
+	36, // 57: interlink.presence.v1.Presence.PutSession:output_type -> interlink.presence.v1.PutSessionResponse
+	38, // 58: interlink.presence.v1.Presence.GetSession:output_type -> interlink.presence.v1.GetSessionResponse
+	40, // 59: interlink.presence.v1.Presence.TakeSession:output_type -> interlink.presence.v1.TakeSessionResponse
+	42, // 60: interlink.presence.v1.Presence.EndSession:output_type -> interlink.presence.v1.EndSessionResponse
+	45, // 61: interlink.presence.v1.Presence.AppendInbox:output_type -> interlink.presence.v1.AppendInboxResponse
+	48, // 62: interlink.presence.v1.Presence.OpenInbox:output_type -> interlink.presence.v1.OpenInboxResponse
+	51, // 63: interlink.presence.v1.Presence.CloseInbox:output_type -> interlink.presence.v1.CloseInboxResponse
+	53, // 64: interlink.presence.v1.Presence.ReadInbox:output_type -> interlink.presence.v1.ReadInboxResponse
+	55, // 65: interlink.presence.v1.Presence.Receive:output_type -> interlink.presence.v1.ReceiveResponse
+	57, // 66: interlink.presence.v1.Presence.LookInbox:output_type -> interlink.presence.v1.LookInboxResponse
+	5,  // 67: interlink.presence.v1.Presence.Calls:output_type -> interlink.presence.v1.CallsResponse
+	45, // [45:68] is the sub-list for method output_type
+	22, // [22:45] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_presence_v1_presence_proto_init() }
@@ -3551,7 +3772,7 @@ func file_presence_v1_presence_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_presence_v1_presence_proto_rawDesc), len(file_presence_v1_presence_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   56,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,7 @@ const (
 	Presence_ReadInbox_FullMethodName       = "/interlink.presence.v1.Presence/ReadInbox"
 	Presence_Receive_FullMethodName         = "/interlink.presence.v1.Presence/Receive"
 	Presence_LookInbox_FullMethodName       = "/interlink.presence.v1.Presence/LookInbox"
+	Presence_Calls_FullMethodName           = "/interlink.presence.v1.Presence/Calls"
 )
 
 // PresenceClient is the client API for Presence service.
@@ -98,6 +99,9 @@ type PresenceClient interface {
 	Receive(ctx context.Context, in *ReceiveRequest, opts ...grpc.CallOption) (*ReceiveResponse, error)
 	// LookInbox tells where one event stands with some users, without changing anything.
 	LookInbox(ctx context.Context, in *LookInboxRequest, opts ...grpc.CallOption) (*LookInboxResponse, error)
+	// Calls does several of the calls above at once, in no order: many small ones then cost little more than one.
+	// It answers when all are done. Which methods it takes: see services/internal/calls.
+	Calls(ctx context.Context, in *CallsRequest, opts ...grpc.CallOption) (*CallsResponse, error)
 }
 
 type presenceClient struct {
@@ -328,6 +332,16 @@ func (c *presenceClient) LookInbox(ctx context.Context, in *LookInboxRequest, op
 	return out, nil
 }
 
+func (c *presenceClient) Calls(ctx context.Context, in *CallsRequest, opts ...grpc.CallOption) (*CallsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CallsResponse)
+	err := c.cc.Invoke(ctx, Presence_Calls_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PresenceServer is the server API for Presence service.
 // All implementations must embed UnimplementedPresenceServer
 // for forward compatibility.
@@ -380,6 +394,9 @@ type PresenceServer interface {
 	Receive(context.Context, *ReceiveRequest) (*ReceiveResponse, error)
 	// LookInbox tells where one event stands with some users, without changing anything.
 	LookInbox(context.Context, *LookInboxRequest) (*LookInboxResponse, error)
+	// Calls does several of the calls above at once, in no order: many small ones then cost little more than one.
+	// It answers when all are done. Which methods it takes: see services/internal/calls.
+	Calls(context.Context, *CallsRequest) (*CallsResponse, error)
 	mustEmbedUnimplementedPresenceServer()
 }
 
@@ -455,6 +472,9 @@ func (UnimplementedPresenceServer) Receive(context.Context, *ReceiveRequest) (*R
 }
 func (UnimplementedPresenceServer) LookInbox(context.Context, *LookInboxRequest) (*LookInboxResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookInbox not implemented")
+}
+func (UnimplementedPresenceServer) Calls(context.Context, *CallsRequest) (*CallsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Calls not implemented")
 }
 func (UnimplementedPresenceServer) mustEmbedUnimplementedPresenceServer() {}
 func (UnimplementedPresenceServer) testEmbeddedByValue()                  {}
@@ -873,6 +893,24 @@ func _Presence_LookInbox_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Presence_Calls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CallsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServer).Calls(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Presence_Calls_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServer).Calls(ctx, req.(*CallsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Presence_ServiceDesc is the grpc.ServiceDesc for Presence service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -967,6 +1005,10 @@ var Presence_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "LookInbox",
 			Handler:    _Presence_LookInbox_Handler,
+		},
+		{
+			MethodName: "Calls",
+			Handler:    _Presence_Calls_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

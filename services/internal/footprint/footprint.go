@@ -4,6 +4,7 @@ package footprint
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -13,6 +14,7 @@ const (
 	lookEvery = 10 * time.Second
 	quiet     = 1 << 20 // bytes a second that are allocated at rest at most
 	least     = 8 << 20 // bytes that a collection is worth
+	gcPercent = 50
 )
 
 // Usage is the heap at a moment, in bytes.
@@ -29,6 +31,14 @@ type Keeper struct {
 	Trim  func()       // nil: debug.FreeOSMemory
 	last  Usage
 	spare uint64 // what no collection gives back: gaps between objects
+}
+
+// Pace has the collector run when half as much garbage as live memory has gathered, unless GOGC says otherwise. At the runtime's own pace the
+// garbage of connects lies between what stays of them, and leaves gaps of half its size that nothing gives back.
+func Pace() {
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // Run blocks until ctx ends; it returns nil.

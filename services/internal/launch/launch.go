@@ -108,6 +108,7 @@ func (p *process) begin(ctx context.Context) error {
 	p.stages.start(ctx, "admin port", func(ctx context.Context) error { return admin.Serve(ctx, l, p.registry, p.ready.err) })
 	settings := p.c // as they were read: embed changes those of the process
 	p.stages.start(ctx, "secrets", func(ctx context.Context) error { return settings.Follow(ctx, secretInterval, p.component("config")) })
+	footprint.Pace()
 	p.stages.start(ctx, "footprint", (&footprint.Keeper{}).Run)
 	p.log.Info("starting", "role", string(p.c.Role), "admin", l.Addr().String())
 	if p.c.Dev && p.c.Role != config.Serve { // the one binary greets a person, and says it there
