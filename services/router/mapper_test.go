@@ -12,6 +12,8 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	emitv1 "github.com/edumatrix/interlink/proto/emit/v1"
 )
 
 const testMapping = `topics:
@@ -92,6 +94,29 @@ func TestReadyMadeEventsAreMapped(t *testing.T) {
 	if got := g.data(red); !slices.Equal(got, []string{"107", "7"}) {
 		t.Errorf("got %v", got)
 	}
+}
+
+func TestReadyMadeEventsOfGatewaysAreMapped(t *testing.T) {
+	c := broker(t)
+	g := newGateway(t, "g1", red)
+	r, _ := start(t, c, func(o *Options) { o.Gateways, o.Mapping = []string{g.addr}, mappingFile(t) })
+	server := &emitServer{r: r}
+	event := func(name, target, data string) *emitv1.ReadyEvent {
+		return &emitv1.ReadyEvent{Id: name + data, Event: name, Target: target, Data: []byte(data)}
+	}
+	attached(t, g, r)
+	answer, err := server.Ready(t.Context(), &emitv1.ReadyRequest{Events: []*emitv1.ReadyEvent{
+		event("ready", string(red), "1"), event("ready", "nowhere", "2"), event("n", string(red), "3"), event("ready", string(red), "1"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []emitv1.ReadyResult_Outcome{emitv1.ReadyResult_PUBLISHED, emitv1.ReadyResult_REFUSED, emitv1.ReadyResult_PUBLISHED, emitv1.ReadyResult_PUBLISHED} {
+		if answer.Results[i].Outcome != want || (want == emitv1.ReadyResult_REFUSED) != (answer.Results[i].Error != "") {
+			t.Errorf("event %d: %v", i, answer.Results[i])
+		}
+	}
+	eventually(t, "both arrive, each once", func() bool { return slices.Equal(g.data(red), []string{"101", "3"}) })
 }
 
 func TestABadMappingEndsTheStartWithASentence(t *testing.T) {

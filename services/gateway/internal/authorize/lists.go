@@ -37,8 +37,9 @@ type lister struct {
 }
 
 func newLister(l List, client *http.Client, o Options, breakers map[string]*breaker) (lister, error) {
-	u, err := url.Parse(strings.ReplaceAll(l.URL, "{page}", "1"))
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(u.String(), "{}") {
+	first := strings.ReplaceAll(l.URL, "{page}", "1")
+	u, err := url.Parse(first)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(first, "{}") {
 		return lister{}, errors.New("want http(s)://host/path?page={page}")
 	}
 	if l.Read == nil {
