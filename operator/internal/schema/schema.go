@@ -18,6 +18,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
@@ -88,14 +89,24 @@ func (s *Schema) Validate(object, old map[string]any) error {
 	return errs.ToAggregate()
 }
 
+// Decode reads YAML as the API server does: whole numbers stay whole.
+func Decode(text []byte) (value any, err error) {
+	raw, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, err
+	}
+	return value, json.Unmarshal(raw, &value)
+}
+
 // Parse is the object of a YAML text with defaults, valid, in into.
 func (s *Schema) Parse(text []byte, into any) error {
-	var object map[string]any
-	if err := yaml.Unmarshal(text, &object); err != nil {
+	value, err := Decode(text)
+	if err != nil {
 		return fmt.Errorf("parse: %w", err)
 	}
-	if object == nil {
-		return errors.New("parse: empty")
+	object, ok := value.(map[string]any)
+	if !ok {
+		return errors.New("parse: not an object")
 	}
 	s.Default(object)
 	if err := s.Validate(object, nil); err != nil {

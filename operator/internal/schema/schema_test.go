@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/edumatrix/interlink/operator/api/v1alpha1"
 	"github.com/edumatrix/interlink/operator/internal/schema"
 )
@@ -79,9 +77,10 @@ func set(object map[string]any, path string, value any) {
 	}
 }
 
-func parse(t *testing.T, text string) (value any) {
+func parse(t *testing.T, text string) any {
 	t.Helper()
-	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+	value, err := schema.Decode([]byte(text))
+	if err != nil {
 		t.Fatal(err)
 	}
 	return value
