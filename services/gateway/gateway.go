@@ -224,6 +224,9 @@ func (g *Gateway) present(ctx context.Context) ([]*presencev1.Change, error) {
 	return out, nil
 }
 
+// Rekey changes the keys of cursors: the first signs, all verify. At least one. Any goroutine.
+func (g *Gateway) Rekey(keys [][]byte) error { return g.hub.Rekey(keys) }
+
 // Handler serves the public paths: /socket.io/ and /health.
 func (g *Gateway) Handler() http.Handler { return g.mux }
 

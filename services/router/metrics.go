@@ -54,6 +54,7 @@ func newMetrics(reg prometheus.Registerer, r *Router) (*metrics, error) {
 	var errs []error
 	for _, c := range []prometheus.Collector{m.records, m.deadLetters, m.replays, m.gateways, m.rangeBytes, m.pushDropped, m.forgotEarly, m.emit, m.inbox, m.mapped,
 		state("inbox_lag_records", "Records of the assigned partitions that have not been looked through for queued events.", r.inboxLag),
+		state("partitions", "Partitions of the events topic; 0 until Kafka has said.", r.partitions),
 		state("log_bytes", "Bytes that the partition logs hold.", logBytes), state("lag_records", "Records of the assigned partitions that have not been read yet.", lag)} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -68,6 +69,13 @@ func (m *metrics) observeMapped(result mapper.Result) { m.mapped.WithLabelValues
 
 func (m *metrics) observeInbox(result inbox.Result, n int) {
 	m.inbox.WithLabelValues(string(result)).Add(float64(n))
+}
+
+func (r *Router) partitions() int64 {
+	if now := r.running.Load(); now != nil {
+		return int64(now.partitions)
+	}
+	return 0
 }
 
 func (r *Router) inboxLag() int64 {

@@ -40,8 +40,9 @@ type Options struct {
 	ReplayAddr   string              // host:port where gateways reach GRPCListener; default its address
 	HTTPListener net.Listener        // nil: only Handler
 	Presence     grpc.ClientConnInterface
-	APIKeys      func() [][]byte // good at present; none refuses everybody
-	Mapping      string          // file that maps a platform's topics and ready-made events; empty: none
+	APIKeys      func() [][]byte  // good at present; none refuses everybody
+	APIKeyUsed   func(key []byte) // told of each key that a request was let in by [nobody]
+	Mapping      string           // file that maps a platform's topics and ready-made events; empty: none
 
 	Window         time.Duration // default 2 min
 	LogBytes       int64         // per partition, default 64 MiB

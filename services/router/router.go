@@ -89,7 +89,7 @@ func New(o Options) (*Router, error) {
 		MaxIDs: o.maxIDs(), Offsets: cluster, Letters: r.letters, Observer: observer{r}, Logger: o.Logger})
 	r.history = history.New(history.Options{Cluster: cluster, Topic: o.topic(topicEvents), Window: o.Window, MaxIDs: o.maxIDs()})
 	r.publish = newPublisher(r)
-	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys), Publisher: r.publish, Ready: r.ready, Sockets: r, Why: r.investigator(),
+	r.handler = httpapi.New(httpapi.Options{Keys: apikey.New(o.APIKeys).Telling(o.APIKeyUsed), Publisher: r.publish, Ready: r.ready, Sockets: r, Why: r.investigator(),
 		Presence: presenceOf(o.Presence), Logger: o.Logger, Timeout: o.EmitTimeout, Observe: r.metrics.observeEmit})
 	return r, nil
 }

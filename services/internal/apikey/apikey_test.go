@@ -66,3 +66,13 @@ func TestAllowedRequest(t *testing.T) {
 		})
 	}
 }
+
+func TestUseIsTold(t *testing.T) {
+	var used []string
+	set := New(func() [][]byte { return [][]byte{[]byte("first-key")} }).Telling(func(key []byte) { used = append(used, string(key)) })
+	set.Allowed("other-key")
+	set.Allowed("first-key")
+	if len(used) != 1 || used[0] != "first-key" {
+		t.Errorf("told of %q", used)
+	}
+}

@@ -202,7 +202,7 @@ func TestSecretFollowsItsFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := read(t, config.Serve, env)
 		go func() {
-			if err := c.Follow(t.Context(), time.Second, slog.New(slog.DiscardHandler)); err != nil {
+			if err := c.Follow(t.Context(), time.Second, slog.New(slog.DiscardHandler), func(string) {}); err != nil {
 				t.Error(err)
 			}
 		}()

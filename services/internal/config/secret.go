@@ -86,11 +86,13 @@ func (s Secret) fromFile() bool {
 	return slices.ContainsFunc(s.sources, func(from source) bool { return from.path != "" })
 }
 
-// Follow reads the files of all secrets again each interval until ctx ends, and returns nil then.
-func (c Config) Follow(ctx context.Context, interval time.Duration, log *slog.Logger) error {
+// Follow reads the files of all secrets again each interval until ctx ends, and returns nil then. changed is told the
+// name of each that is another now.
+func (c Config) Follow(ctx context.Context, interval time.Duration, log *slog.Logger, changed func(name string)) error {
 	followed := map[string]Secret{}
 	for name, s := range map[string]Secret{
 		"AUTH_SECRET": c.Auth.Secrets, "INTERLINK_NEXTAUTH_KEY": c.Auth.DerivedKeys, "JWT_SECRET": c.Auth.JWTSecrets, "INTERNAL_API_KEY": c.Keys.API,
+		"INTERLINK_CURSOR_KEY": c.Keys.Cursor,
 	} {
 		if s.fromFile() {
 			followed[name] = s
@@ -109,11 +111,12 @@ func (c Config) Follow(ctx context.Context, interval time.Duration, log *slog.Lo
 		case <-tick.C:
 		}
 		for name, s := range followed {
-			switch changed, err := s.reload(); {
+			switch another, err := s.reload(); {
 			case err != nil:
 				log.Warn("a secret's file cannot be read, the old value stays", "name", name, "error", err)
-			case changed:
+			case another:
 				log.Info("a secret changed with its file", "name", name)
+				changed(name)
 			}
 		}
 	}

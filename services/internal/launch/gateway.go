@@ -12,6 +12,7 @@ import (
 	"github.com/edumatrix/interlink/services/gateway"
 	"github.com/edumatrix/interlink/services/internal/admin"
 	"github.com/edumatrix/interlink/services/internal/auth"
+	"github.com/edumatrix/interlink/services/internal/config"
 	"github.com/edumatrix/interlink/services/internal/mapping"
 )
 
@@ -87,6 +88,13 @@ func (p *process) newGateway(l net.Listener, presence, routers grpc.ClientConnIn
 		return nil, err
 	}
 	p.ready.needs("gateway", g.Ready)
+	p.reportGatewayKeys()
+	rekey := func() {
+		if err := g.Rekey(p.cursorKeys()); err != nil {
+			p.log.Error("the keys of cursors stay as they were", "error", err)
+		}
+	}
+	p.rekey.Store(&rekey)
 	return g, nil
 }
 
@@ -104,6 +112,20 @@ func (p *process) mapping() (*mapping.Mapping, error) {
 		p.log.Warn("a part of the mapping is left out", "part", what)
 	}
 	return m, nil
+}
+
+// reportGatewayKeys has the metrics tell which keys this gateway takes.
+func (p *process) reportGatewayKeys() {
+	for name, s := range map[string]config.Secret{
+		"nextauth": p.c.Auth.Secrets, "nextauth-derived": p.c.Auth.DerivedKeys, "jwt": p.c.Auth.JWTSecrets, "cursor": p.c.Keys.Cursor,
+	} {
+		if s.Set() {
+			p.keys.Ring(name, s.Bytes)
+		}
+	}
+	if p.c.Role == config.Gateway {
+		p.keys.Ring("internal-api-key", p.c.Keys.API.Bytes)
+	}
 }
 
 // cursorKeys are those of INTERLINK_CURSOR_KEY, else keys made from the internal API keys, which all gateways share.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,7 +21,9 @@ import (
 	"github.com/edumatrix/interlink/services/internal/admin"
 	"github.com/edumatrix/interlink/services/internal/config"
 	"github.com/edumatrix/interlink/services/internal/footprint"
+	"github.com/edumatrix/interlink/services/internal/keyreport"
 	"github.com/edumatrix/interlink/services/internal/peers"
+	"github.com/edumatrix/interlink/services/internal/tlsfiles"
 )
 
 // secretInterval is the time between two looks at the files that secrets come from.
@@ -69,6 +72,9 @@ type process struct {
 	conns    []*grpc.ClientConn // to other services; closed after all parts have ended
 	ready    readiness
 	health   *admin.Health
+	keys     *keyreport.Report
+	house    *tlsfiles.Mutual               // nil until somebody asked, and without certificates
+	rekey    atomic.Pointer[func()]         // takes cursor keys anew; nil where there are none
 	open     []io.Closer                    // listeners; closed at the end where no part has done it
 	embedded struct{ broker, store string } // where the broker's log is, what the store is; empty without
 }
@@ -76,7 +82,8 @@ type process struct {
 func newProcess(c config.Config, out, errOut io.Writer) *process {
 	level := new(slog.LevelVar)
 	log := newLogger(c, level, errOut)
-	p := &process{c: c, log: log, level: level, out: out, registry: admin.NewRegistry(), stages: newStages(log)}
+	p := &process{c: c, log: log, level: level, out: out, registry: admin.NewRegistry(), stages: newStages(log), keys: keyreport.New()}
+	p.registry.MustRegister(p.keys)
 	p.health = &admin.Health{Ready: p.ready.err, Services: map[string]func() bool{}, Registry: p.registry, Started: time.Now(), Now: time.Now}
 	return p
 }
@@ -107,7 +114,9 @@ func (p *process) begin(ctx context.Context) error {
 	}
 	p.stages.start(ctx, "admin port", func(ctx context.Context) error { return admin.Serve(ctx, l, p.registry, p.ready.err) })
 	settings := p.c // as they were read: embed changes those of the process
-	p.stages.start(ctx, "secrets", func(ctx context.Context) error { return settings.Follow(ctx, secretInterval, p.component("config")) })
+	p.stages.start(ctx, "secrets", func(ctx context.Context) error {
+		return settings.Follow(ctx, secretInterval, p.component("config"), p.secretChanged)
+	})
 	footprint.Pace()
 	p.stages.start(ctx, "footprint", (&footprint.Keeper{}).Run)
 	p.log.Info("starting", "role", string(p.c.Role), "admin", l.Addr().String())
@@ -115,6 +124,14 @@ func (p *process) begin(ctx context.Context) error {
 		p.log.Warn("INTERLINK_DEV is set: secrets are public, and every room is open to everybody", "role", string(p.c.Role))
 	}
 	return nil
+}
+
+// secretChanged is told of secrets whose files changed. Most are asked for at each use; the keys of cursors are not.
+func (p *process) secretChanged(name string) {
+	rekey := p.rekey.Load()
+	if rekey != nil && (name == "INTERLINK_CURSOR_KEY" || name == "INTERNAL_API_KEY") {
+		(*rekey)()
+	}
 }
 
 // dial reaches other services; the connection ends with the process.

@@ -60,7 +60,7 @@ func (p *process) startRouter(ctx context.Context, l net.Listener, presence grpc
 	c := p.c
 	r, err := router.New(router.Options{
 		Kafka: brokers, TopicPrefix: c.Kafka.TopicPrefix, CreateTopics: c.Kafka.CreateTopics, SessionTimeout: c.Kafka.SessionTimeout,
-		Gateways: gateways, GRPCListener: l, ReplayAddr: replayAddr, Presence: presence, APIKeys: c.Keys.API.Bytes, Mapping: c.Mapping,
+		Gateways: gateways, GRPCListener: l, ReplayAddr: replayAddr, Presence: presence, APIKeys: c.Keys.API.Bytes, APIKeyUsed: p.keys.Ring("internal-api-key", c.Keys.API.Bytes), Mapping: c.Mapping,
 		DialOptions: dial, GRPCOptions: serve,
 		Window: c.Resume.Window, LogBytes: int64(c.Router.LogBytes), InboxTTL: c.Presence.InboxTTL,
 		Logger: p.component("router"), Registry: p.registry,

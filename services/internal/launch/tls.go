@@ -9,13 +9,23 @@ import (
 	"github.com/edumatrix/interlink/services/internal/tlsfiles"
 )
 
-// mutual is nil where the services speak plainly: without certificates, and inside one process.
+// mutual is the process' certificates, nil where the services speak plainly: without certificates, and inside one process.
 func (p *process) mutual() (*tlsfiles.Mutual, error) {
 	t := p.c.TLS
 	if !t.Enabled() || p.c.Role == config.Serve {
 		return nil, nil
 	}
-	return tlsfiles.NewMutual(t.CertFile, t.KeyFile, t.CAFile)
+	if p.house != nil {
+		return p.house, nil
+	}
+	m, err := tlsfiles.NewMutual(t.CertFile, t.KeyFile, t.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	p.house = m
+	p.keys.Ring("authority", m.Authorities)
+	p.keys.Ring("certificate", func() [][]byte { return [][]byte{m.Certificate().Raw} })
+	return m, nil
 }
 
 func (p *process) clientCredentials() (credentials.TransportCredentials, error) {

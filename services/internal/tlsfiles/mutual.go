@@ -3,6 +3,7 @@ package tlsfiles
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -17,11 +18,12 @@ type Mutual struct {
 	certFile, keyFile, caFile string
 	now                       func() time.Time
 
-	mu      sync.Mutex // guards what follows
-	cert    *tls.Certificate
-	roots   *x509.CertPool
-	stamps  [3]time.Time // of the files when they were read
-	checked time.Time
+	mu          sync.Mutex // guards what follows
+	cert        *tls.Certificate
+	roots       *x509.CertPool
+	authorities [][]byte     // of roots, in DER
+	stamps      [3]time.Time // of the files when they were read
+	checked     time.Time
 }
 
 // checkInterval is the time between two looks at the files.
@@ -62,7 +64,14 @@ func (m *Mutual) read() error {
 	if err != nil {
 		return err
 	}
-	m.cert, m.roots = &cert, roots
+	m.cert, m.roots, m.authorities = &cert, roots, nil
+	raw, err := os.ReadFile(m.caFile)
+	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+		m.authorities = append(m.authorities, block.Bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("INTERLINK_TLS_CA: expected a readable file: %w", err)
+	}
 	return nil
 }
 
@@ -77,6 +86,20 @@ func (m *Mutual) current() (*tls.Certificate, *x509.CertPool) {
 		}
 	}
 	return m.cert, m.roots
+}
+
+// Certificate is the one shown at present.
+func (m *Mutual) Certificate() *x509.Certificate {
+	cert, _ := m.current()
+	return cert.Leaf
+}
+
+// Authorities are the certificates, in DER, that others' are checked against at present.
+func (m *Mutual) Authorities() [][]byte {
+	m.current()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.authorities
 }
 
 // Server is for who is called: the caller must show a certificate of the authority.

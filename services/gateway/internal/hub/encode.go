@@ -106,8 +106,9 @@ func Note(name string, data []byte, timeMs int64, cursor []byte) *engine.Frame {
 // Replay encodes a replay: each event with the cursor of how far the replay has come, which carries the whole vector.
 // Out is the outcome of the join that it leads up to. Any goroutine.
 func (h *Hub) Replay(r *recovery.Replay, out Outcome) []*engine.Frame {
-	signer := h.signers.Get().(*cursor.Signer)
-	defer h.signers.Put(signer)
+	signers := h.signers.Load()
+	signer := signers.Get().(*cursor.Signer)
+	defer signers.Put(signer)
 	now, base := h.options.Now().UnixMilli(), &cursor.Base{Epoch: out.Epoch, Life: h.options.Life}
 	var frames []*engine.Frame
 	for next, at := r.Next(); next != nil; next, at = r.Next() {

@@ -58,7 +58,7 @@ type Hub struct {
 	metrics Metrics
 	logger  *slog.Logger
 	batches sync.Pool
-	signers sync.Pool // for replays, which are not the sequencer's work
+	signers atomic.Pointer[sync.Pool] // for replays, which are not the sequencer's work
 
 	mu   sync.Mutex // guards ops
 	ops  []func()
@@ -134,10 +134,7 @@ func New(o Options) (*Hub, error) {
 		parts:   make([]bool, len(o.Shards)),
 	}
 	h.pens.signer, h.pens.life = signer, o.Life
-	h.signers.New = func() any {
-		s, _ := cursor.NewSigner(o.Keys) // made once already
-		return s
-	}
+	h.signers.Store(signerPool(o.Keys))
 	h.batches.New = func() any {
 		b := &batch{}
 		b.fn = b.run
@@ -149,6 +146,25 @@ func New(o Options) (*Hub, error) {
 	h.status.Store(&Status{Unowned: 1})
 	h.routes.Store(&map[uint32][]string{})
 	return h, nil
+}
+
+// Rekey has cursors signed with the first of keys and verified with all, from the next one on. Any goroutine.
+func (h *Hub) Rekey(keys [][]byte) error {
+	signer, err := cursor.NewSigner(keys)
+	if err != nil {
+		return err
+	}
+	h.signers.Store(signerPool(keys))
+	h.do(func() { h.pens.signer = signer })
+	return nil
+}
+
+// signerPool makes signers of keys that NewSigner has taken already.
+func signerPool(keys [][]byte) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		s, _ := cursor.NewSigner(keys)
+		return s
+	}}
 }
 
 // Status returns the latest. Any goroutine.

@@ -12,8 +12,9 @@ import (
 
 // ReadCursor verifies what a client gives back. Errors: those of cursor.Signer's Parse. Any goroutine.
 func (h *Hub) ReadCursor(text string) (cursor.Cursor, error) {
-	signer := h.signers.Get().(*cursor.Signer)
-	defer h.signers.Put(signer)
+	signers := h.signers.Load()
+	signer := signers.Get().(*cursor.Signer)
+	defer signers.Put(signer)
 	return signer.Parse(text)
 }
 
@@ -35,8 +36,9 @@ func (h *Hub) Mark(shard int, era uint64, f func(cursor []byte)) {
 
 // Sign makes a cursor of a position that is not the present one; it carries the whole vector. Any goroutine.
 func (h *Hub) Sign(at []int64, epoch, era uint64) []byte {
-	signer := h.signers.Get().(*cursor.Signer)
-	defer h.signers.Put(signer)
+	signers := h.signers.Load()
+	signer := signers.Get().(*cursor.Signer)
+	defer signers.Put(signer)
 	return signer.Append(nil, &cursor.Base{Epoch: epoch, Life: h.options.Life}, era, at, h.options.Now().UnixMilli())
 }
 
