@@ -94,3 +94,28 @@ func (r renderer) certificate(c Component) *unstructured.Unstructured {
 		"issuerRef":  map[string]any{"name": t.IssuerRef.Name, "kind": t.IssuerRef.Kind},
 	})
 }
+
+// Unwanted is what another spec of the resource would have asked for and this one does not, without content: to be
+// removed if it is there and the resource's.
+func Unwanted(in Input) []*unstructured.Unstructured {
+	r := renderer{in, in.Resource, &in.Resource.Spec}
+	var out []*unstructured.Unstructured
+	add := func(unwanted bool, version, kind, name string) {
+		if unwanted {
+			u := &unstructured.Unstructured{}
+			u.SetAPIVersion(version)
+			u.SetKind(kind)
+			u.SetNamespace(r.resource.Namespace)
+			u.SetName(name)
+			out = append(out, u)
+		}
+	}
+	add(r.spec.Exposure.Ingress == nil, "networking.k8s.io/v1", "Ingress", Name(r.resource.Name, Gateway))
+	add(in.APIs.HTTPRoute && r.spec.Exposure.HTTPRoute == nil, "gateway.networking.k8s.io/v1", "HTTPRoute", Name(r.resource.Name, Gateway))
+	add(in.APIs.ServiceMonitor && r.spec.Observability.ServiceMonitor.Mode == v1alpha1.ManagedOff, "monitoring.coreos.com/v1", "ServiceMonitor", r.resource.Name)
+	for _, c := range Components() {
+		add(r.spec.Security.NetworkPolicy.Mode == v1alpha1.ManagedOff, "networking.k8s.io/v1", "NetworkPolicy", Name(r.resource.Name, c))
+		add(in.APIs.Certificate && r.spec.Security.InternalTLS.Mode != v1alpha1.TLSCertManager, "cert-manager.io/v1", "Certificate", TLSSecret(r.resource.Name, c))
+	}
+	return out
+}

@@ -168,6 +168,8 @@ func (p *Plan) byConnections(g Gateways) {
 	switch {
 	case g.Current < c.MinReplicas:
 		p.change(g, c.MinReplicas, p.Limit)
+	case p.expected > 0 && p.heard == 0:
+		p.hold(g, MetricsUnavailable)
 	case wanted > g.Current:
 		p.up(g, wanted, c.ScaleUp)
 	case wanted < g.Current:
@@ -185,10 +187,6 @@ func (p *Plan) change(g Gateways, to int32, limit Limit) {
 }
 
 func (p *Plan) up(g Gateways, wanted int32, rate v1alpha1.ScaleRate) {
-	if p.expected > 0 && p.heard == 0 {
-		p.hold(g, MetricsUnavailable)
-		return
-	}
 	period := time.Duration(rate.PeriodSeconds) * time.Second
 	if recent := g.Now.Sub(p.Memory.LastChange) < period; recent && !p.Memory.LastChange.Equal(p.Memory.Began) {
 		p.hold(g, ScaleUpRate)
@@ -206,7 +204,7 @@ func (p *Plan) hold(g Gateways, why Limit) { p.Replicas, p.Limit = g.Current, wh
 func (p *Plan) down(g Gateways, window, period time.Duration, coverage int32) {
 	pause := time.Duration(g.Spec.Drain.SpreadSeconds+30) * time.Second
 	switch {
-	case p.Coverage < coverage || p.heard == 0:
+	case p.Coverage < coverage:
 		p.hold(g, MetricsUnavailable)
 	case g.RollingOut:
 		p.hold(g, RolloutInProgress)
@@ -216,7 +214,7 @@ func (p *Plan) down(g Gateways, window, period time.Duration, coverage int32) {
 		p.hold(g, ScaleDownStabilized)
 	case p.Memory.storm(g.Now, p.Connections):
 		p.hold(g, ReconnectStorm)
-	case g.Now.Sub(p.Memory.LastChange) < min(pause, period) || g.Now.Sub(p.Memory.LastChange) < period:
+	case g.Now.Sub(p.Memory.LastChange) < max(pause, period):
 		p.hold(g, ScaleDownPeriod)
 	default:
 		p.change(g, g.Current-1, ScaleDownPeriod)
