@@ -211,8 +211,11 @@ func (r *Reconciler) report(ctx context.Context, resource *v1alpha1.RealtimeGate
 	old := resource.Status
 	changed := resource.DeepCopy()
 	changed.Status = v.status
-	if err := r.Client.Status().Patch(ctx, changed, client.MergeFrom(resource)); err != nil {
-		return client.IgnoreNotFound(fmt.Errorf("write status: %w", err))
+	if err := r.Client.Status().Update(ctx, changed); err != nil {
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return nil // somebody changed it or removed it, which is a reason to look again
+		}
+		return fmt.Errorf("write status: %w", err)
 	}
 	for _, c := range v.status.Conditions {
 		if t, ok := transition(old.Conditions, c); ok {
