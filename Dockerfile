@@ -11,9 +11,30 @@ ARG VERSION=devel
 RUN cd services && go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/interlink ./cmd/interlink
 RUN mkdir -p /out/data
 
+# docker build --target operator: the operator of RealtimeGateway resources.
+FROM ${BUILDER} AS build-operator
+WORKDIR /src
+ENV CGO_ENABLED=0 GOWORK=off
+COPY operator/go.mod operator/go.sum operator/
+RUN cd operator && go mod download
+COPY operator operator
+ARG VERSION=devel
+RUN cd operator && go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/operator ./cmd/operator
+
+FROM scratch AS operator
+ARG VERSION=devel
+LABEL org.opencontainers.image.title="Interlink operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=build-operator /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build-operator /out/operator /operator
+USER 65532:65532
+EXPOSE 8080 8081
+ENTRYPOINT ["/operator"]
+
 # One program and the certificates that the system trusts: no shell, nothing to write to but /data, which only the
 # embedded broker uses (no KAFKA_BROKERS).
-FROM scratch
+FROM scratch AS interlink
 ARG VERSION=devel
 LABEL org.opencontainers.image.title="Interlink" \
       org.opencontainers.image.description="The live half of a Next.js application, over Socket.IO" \

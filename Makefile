@@ -12,7 +12,7 @@ PROGRAMS := interlink gateway router presence protocol-server
 TEST_JOBS ?= 2
 FUZZTIME ?= 60s
 # What lint reads beside the rest: the suites that other targets run.
-TAGS := system,chaos,soak,mutants,platform
+TAGS := system,chaos,soak,mutants,platform,cluster
 IMAGE ?= localhost/interlink:$(VERSION)
 
 .PHONY: help
@@ -23,6 +23,11 @@ help: ## this list
 build: ## the programs, in bin/
 	@mkdir -p bin
 	cd services && $(GOBUILD) -o ../bin/ $(addprefix ./cmd/,$(PROGRAMS))
+
+.PHONY: build-operator
+build-operator: ## the operator of RealtimeGateway resources, in bin/
+	@mkdir -p bin
+	cd operator && $(GOBUILD) -o ../bin/operator ./cmd/operator
 
 .PHONY: run
 run: ## everything on this machine, in development mode: prints where to look
@@ -72,8 +77,9 @@ vulncheck: ## known vulnerabilities in what is used
 	@for m in proto services operator; do echo "# $$m"; (cd $$m && ../bin/tools/govulncheck ./...); done
 
 .PHONY: images
-images: ## the container image, with the container engine that is here
+images: ## the container images, with the container engine that is here
 	@scripts/image build $(IMAGE) $(VERSION)
+	@scripts/image build $(subst interlink:,interlink-operator:,$(IMAGE)) $(VERSION) operator
 
 .PHONY: test-image
 test-image: ## build the image, start it with the platform's environment, wait for its probe

@@ -51,6 +51,15 @@ CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.1
 centrifugo: ## the peer of the storm that is no Socket.IO, into bin/peers; then SOAK_CENTRIFUGO=bin/peers/centrifugo
 	@CGO_ENABLED=0 GOBIN=$(CURDIR)/bin/peers GOWORK=off go install $(CENTRIFUGO)
 
+# CLUSTER_CLIENTS says how many clients a rollout has (600). IMAGES names archives of images to take instead of bin/.
+.PHONY: cluster
+cluster: build build-operator $(JS) ## the operator on a real node, with an ingress, Kafka and Redis; needs root
+	@cd test && go test -tags cluster -count=1 -timeout 25m -v ./cluster
+
+.PHONY: chart
+chart: ## the chart and the manifests: lint, schemas, the same objects from both
+	@scripts/chart
+
 .PHONY: bench
 bench: build $(PEER) ## the gateway beside Node socket.io and a bare write loop; writes docs/results/
 	@cd test && go run ./bench

@@ -23,6 +23,7 @@ func main() {
 	probes := flag.String("probe-addr", ":8081", "where /healthz and /readyz are served")
 	elect := flag.Bool("leader-elect", true, "several operators, one works")
 	every := flag.Duration("interval", 15*time.Second, "between two looks when nothing happens")
+	check := flag.Bool("check", false, "say whether resources can be read, and end")
 	flag.Parse()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	log.Info("starting", "version", version)
@@ -33,7 +34,11 @@ func main() {
 	ctx := ctrl.SetupSignalHandler()
 	var err error
 	if o.Config, err = ctrl.GetConfig(); err == nil {
-		err = manager.Run(ctx, o)
+		run := manager.Run
+		if *check {
+			run = manager.Check
+		}
+		err = run(ctx, o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

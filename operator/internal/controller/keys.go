@@ -79,7 +79,7 @@ func (r *Reconciler) rotate(ctx context.Context, v *view) error {
 	states := map[string]keyring.Ring{}
 	if raw := secret.Data[stateKey]; raw != nil {
 		if err := json.Unmarshal(raw, &states); err != nil {
-			return fmt.Errorf("Secret %s: %s: %w", name, stateKey, err)
+			return fmt.Errorf("state in Secret %s: %s: %w", name, stateKey, err)
 		}
 	}
 	data := map[string][]byte{}

@@ -47,7 +47,7 @@ func (r *Reconciler) certify(ctx context.Context, v *view) error {
 	var state authorityState
 	if raw := secret.Data[stateKey]; raw != nil {
 		if err := json.Unmarshal(raw, &state); err != nil {
-			return fmt.Errorf("Secret %s: %s: %w", name, stateKey, err)
+			return fmt.Errorf("state in Secret %s: %s: %w", name, stateKey, err)
 		}
 	}
 	state.Keys = state.Authorities

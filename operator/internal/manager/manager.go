@@ -90,6 +90,25 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
+// Check reads the resources once.
+func Check(ctx context.Context, o Options) error {
+	scheme, err := Scheme()
+	if err != nil {
+		return fmt.Errorf("manager: %w", err)
+	}
+	c, err := client.New(o.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("manager: %w", err)
+	}
+	in := append(o.Namespaces, "")[0]
+	var all v1alpha1.RealtimeGatewayList
+	if err := c.List(ctx, &all, client.InNamespace(in)); err != nil {
+		return fmt.Errorf("manager: list resources: %w", err)
+	}
+	o.Logger.Info("resources can be read", "count", len(all.Items))
+	return nil
+}
+
 // caches hold only our pods; of Secrets and ConfigMaps nothing but metadata is watched, see controller.Register.
 func caches(namespaces []string) cache.Options {
 	o := cache.Options{ByObject: map[client.Object]cache.ByObject{
