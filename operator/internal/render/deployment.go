@@ -214,13 +214,12 @@ func (r renderer) volumes(c Component) (volumes []corev1.Volume, mounts []corev1
 			sources = append(sources, fromSecret(f.Ref.Name, item))
 		}
 	}
+	if r.spec.Router.Mapping != nil && c != Presence {
+		add("mapping", mapDir, sources[0])
+		sources = sources[1:]
+	}
 	switch c {
 	case Router:
-		var mapping []corev1.VolumeProjection
-		if r.spec.Router.Mapping != nil {
-			mapping, sources = sources[:1], sources[1:]
-		}
-		add("mapping", mapDir, mapping...)
 		add("kafka", kafkaDir, sources...)
 	case Presence:
 		add("redis", redisDir, sources...)
@@ -248,11 +247,11 @@ func BootFiles(s *v1alpha1.RealtimeGatewaySpec, c Component) []BootFile {
 			out = append(out, BootFile{Ref: *ref, Path: path, Field: field})
 		}
 	}
+	if s.Router.Mapping != nil && c != Presence { // gateways read from it what pages and routes of the platform mean
+		out = append(out, BootFile{Ref: *s.Router.Mapping, Path: "mapping.yaml", ConfigMap: true, Field: "router.mapping"})
+	}
 	switch c {
 	case Router:
-		if s.Router.Mapping != nil {
-			out = append(out, BootFile{Ref: *s.Router.Mapping, Path: "mapping.yaml", ConfigMap: true, Field: "router.mapping"})
-		}
 		if s.Kafka.SASL != nil {
 			add(&s.Kafka.SASL.Username, "username", "kafka.sasl.username")
 			add(&s.Kafka.SASL.Password, "password", "kafka.sasl.password")

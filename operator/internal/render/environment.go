@@ -154,7 +154,7 @@ func peerSettings() []setting {
 		{"INTERLINK_TLS_CERT", "security.internalTLS", everyone, file(tlsDir+"/tls.crt", tlsOn)},
 		{"INTERLINK_TLS_KEY", "security.internalTLS", everyone, file(tlsDir+"/tls.key", tlsOn)},
 		{"INTERLINK_TLS_CA", "security.internalTLS", everyone, file(tlsDir+"/ca.crt", tlsOn)},
-		{"INTERLINK_MAPPING", "router.mapping", routerOnly, file(mapDir+"/mapping.yaml", func(s *spec) bool { return s.Router.Mapping != nil })},
+		{"INTERLINK_MAPPING", "router.mapping", []Component{Gateway, Router}, file(mapDir+"/mapping.yaml", func(s *spec) bool { return s.Router.Mapping != nil })},
 		{"INTERLINK_LOG_BYTES", "router.logBytes", routerOnly, number(func(s *spec) int64 { return s.Router.LogBytes })},
 	}
 }
