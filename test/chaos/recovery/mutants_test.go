@@ -137,10 +137,10 @@ func underStorm(t *testing.T, s *Stage, name string) checker.Report {
 		}
 		for i := range 8 {
 			s.Edge.Reset(nil)
-			if i%2 == 0 { // the routers go on sending, and hear late which rooms the gateways have now
+			if i%3 == 0 { // the routers go on sending, and hear late which rooms the gateways have now
 				for _, inner := range s.Inner {
 					hear := inner.Hold(cut.ToClient, nil)
-					time.AfterFunc(250*time.Millisecond, hear)
+					time.AfterFunc(600*time.Millisecond, hear)
 				}
 			}
 			pause(t.Context(), 300*time.Millisecond)
