@@ -44,7 +44,7 @@ mutants: build $(JS) ## gateways with one rule of the design broken each: the fa
 # SOAK_RUN chooses among the long forms, SOAK_SECONDS and others change them: test/chaos/recovery/soak_test.go.
 .PHONY: soak
 soak: build $(JS) $(PEER) ## the long forms of it, by hand: minutes of storm beside Node, 5,000 sockets, an hour at random
-	@cd test && go test -tags soak -count=1 -timeout 4h -parallel 16 -v -run '$(or $(SOAK_RUN),Storm|ManySockets|RoutersRestart|AtRandom)' ./chaos/recovery
+	@cd test && go test -tags soak -count=1 -timeout 4h -parallel 16 -v -run '$(or $(SOAK_RUN),TestStorm|ManySockets|RoutersRestart|AtRandom)' ./chaos/recovery
 
 CENTRIFUGO := github.com/centrifugal/centrifugo/v6@v6.9.1
 .PHONY: centrifugo

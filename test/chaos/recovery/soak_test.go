@@ -115,7 +115,7 @@ func share100(r checker.Report) float64 {
 }
 
 // TestStorm is show 1 of "Nothing lost": random cuts while gateways are killed every 20 s, and the Node peer under the
-// same. SOAK_RUN=TestStorm/Interlink or TestStorm/Node chooses one of them.
+// same. SOAK_RUN=TestStorm/Interlink or TestStorm/Node chooses one.
 // SOAK_SECONDS (600), SOAK_CLIENTS (200), SOAK_RATE (500), SOAK_KILL_SECONDS (20), SOAK_SEED.
 func TestStorm(t *testing.T) {
 	during, killEvery := harness.Seconds(t, "SOAK_SECONDS", 10*time.Minute), harness.Seconds(t, "SOAK_KILL_SECONDS", 20*time.Second)
@@ -150,9 +150,9 @@ func TestStorm(t *testing.T) {
 	})
 }
 
-// TestStormOverCentrifugo puts Centrifugo, with its own Kafka consumer, Redis engine and client library, under the same
+// TestCentrifugoUnderTheStorm puts Centrifugo, with its own Kafka consumer, Redis engine and client library, under the same
 // storm. SOAK_CENTRIFUGO is the path of its binary: `make centrifugo` builds it. It orders each channel for itself.
-func TestStormOverCentrifugo(t *testing.T) {
+func TestCentrifugoUnderTheStorm(t *testing.T) {
 	during, killEvery := harness.Seconds(t, "SOAK_SECONDS", 10*time.Minute), harness.Seconds(t, "SOAK_KILL_SECONDS", 20*time.Second)
 	clients, rate := number(t, "SOAK_CLIENTS", 200), number(t, "SOAK_RATE", 500)
 	const topic = "rival.events"
