@@ -298,15 +298,46 @@ func revoked(t *testing.T, s *Stage, all []string) {
 	p.heardExactly("message:new", seen)
 	p.cut()
 	emit(t, s, map[string]any{"control": "session.revoked", "user": p.user, "before": time.Now().Add(time.Second).UnixMilli()})
+	begun := time.Now()
+	for _, gateway := range all { // it is there within a second, on a machine that has nothing else to do
+		other := newPerson(t, s, p.user, gateway)
+		other.token = p.token
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		err := harness.Eventually(ctx, func(ctx context.Context) error {
+			c, err := client.Dial(ctx, other.options())
+			if err == nil {
+				c.Close()
+				c.Wait()
+				return errors.New("a new session is admitted")
+			}
+			return isRefusal(err)
+		})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("new sessions are refused after %v", time.Since(begun).Round(time.Millisecond))
 	say(t, s, "user:"+p.user, slug(t)+"-secret")
-	_, err := client.Dial(t.Context(), p.options())
-	var refused *client.Refused
-	if !errors.As(err, &refused) || !strings.Contains(string(refused.Data), "unauthenticated") {
-		t.Errorf("the revoked session is answered %v", err)
+	c, err := client.Dial(t.Context(), p.options())
+	if err == nil {
+		c.Close()
+		t.Error("the revoked session is resumed")
+	} else if err := isRefusal(err); err != nil {
+		t.Error(err)
 	}
 	if n := p.count("message:new"); n != 1 {
 		t.Errorf("%d events came after the revocation", n-1)
 	}
+}
+
+// isRefusal is nil for the refusal of a session that has to sign in again.
+func isRefusal(err error) error {
+	var refused *client.Refused
+	if errors.As(err, &refused) && strings.Contains(string(refused.Data), "unauthenticated") {
+		return nil
+	}
+	return fmt.Errorf("answered %w", err)
 }
 
 // sentAgain does what the option retries does when an ack is lost: the same event again, with the page's id.
