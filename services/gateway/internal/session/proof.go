@@ -14,7 +14,7 @@ import (
 type proof struct {
 	grants packed
 	claims json.RawMessage
-	cookie string
+	cookie cookie
 }
 
 // packed are the grants of a token at rest, a fifth of what a map takes: for each the room's name behind its length, and the permissions.
@@ -60,10 +60,10 @@ func (st *session) identify(p auth.Principal) {
 		kept.claims = p.Claims
 	}
 	if st.handler.options.KeepCookie {
-		kept.cookie = p.Cookie
+		kept.cookie = packCookie(p.Cookie)
 	}
 	st.proof = nil
-	if len(kept.grants) > 0 || kept.claims != nil || kept.cookie != "" {
+	if len(kept.grants) > 0 || kept.claims != nil || !kept.cookie.empty() {
 		st.proof = &kept
 	}
 }
@@ -75,7 +75,7 @@ func (st *session) principal() auth.Principal {
 		p.IssuedAt = time.UnixMilli(st.issued)
 	}
 	if st.proof != nil {
-		p.Grants, p.Claims, p.Cookie = st.proof.grants.unpack(), st.proof.claims, st.proof.cookie
+		p.Grants, p.Claims, p.Cookie = st.proof.grants.unpack(), st.proof.claims, st.proof.cookie.header()
 	}
 	return p
 }

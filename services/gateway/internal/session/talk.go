@@ -240,7 +240,7 @@ func (st *session) refreshed(p auth.Principal, err error, a acker) {
 		return
 	}
 	if p.Cookie == "" && st.proof != nil {
-		p.Cookie = st.proof.cookie
+		p.Cookie = st.proof.cookie.header()
 	}
 	st.identify(p)
 	st.handler.options.Hub.Reissue(&st.member, st.issued)
