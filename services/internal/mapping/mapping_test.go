@@ -107,6 +107,21 @@ func TestEveryRecordedLineOfThePlatformIsMapped(t *testing.T) {
 	t.Logf("%d lines mapped, %d to nothing on purpose", mapped, nothing)
 }
 
+func TestWhatThePlatformMayAddToItsRecordsIsUsed(t *testing.T) {
+	m := load(t)
+	for name, c := range map[string]struct{ topic, value, want string }{
+		"all reactions": {"messages", `{"type":"REACTION_REMOVED","data":{"messageId":"m1","conversationId":"c1","emoji":"x","userId":"u1","reactions":[]}}`,
+			`{"data":{"conversationId":"c1","messageId":"m1","reactions":[]},"event":"message:reaction:updated","id":"messages/0/0#1","to":{"rooms":["conversation:c1"]}}`},
+		"recipients of a story": {"students-interlinked.story.created", `{"storyId":"s1","authorId":"u1","storyData":{"visibility":"FOLLOWERS"},"recipients":["u2","u3"]}`,
+			`{"data":{"visibility":"FOLLOWERS"},"event":"students-interlinked:new-story","except":{"users":["u1"]},"id":"s:s1","to":{"users":["u2","u3"]}}`},
+	} {
+		out, err := m.Record(t.Context(), Source{Topic: c.topic}, []byte(c.value))
+		if err != nil || len(out) == 0 || string(out[len(out)-1]) != c.want {
+			t.Errorf("%s: got %s, %v", name, out, err)
+		}
+	}
+}
+
 func TestReadyMadeEventsOfThePlatformAreMapped(t *testing.T) {
 	m := load(t)
 	checked := 0
