@@ -12,7 +12,7 @@ PROGRAMS := interlink gateway router presence protocol-server
 TEST_JOBS ?= 2
 FUZZTIME ?= 60s
 # What lint reads beside the rest: the suites that other targets run.
-TAGS := system,chaos,soak,mutants,platform,cluster
+TAGS := system,chaos,soak,mutants,platform,cluster,envtest
 IMAGE ?= localhost/interlink:$(VERSION)
 
 .PHONY: help
@@ -38,6 +38,11 @@ run: ## everything on this machine, in development mode: prints where to look
 .PHONY: test
 test: ## all Go tests, with the race detector; needs nothing but Go
 	@for m in $(MODULES); do echo "# $$m"; (cd $$m && go test -race -p $(TEST_JOBS) -timeout 10m ./...); done
+
+.PHONY: envtest
+envtest: ## the operator's loop against a real API server and etcd, which are built the first time
+	@scripts/cluster/cluster build envtest
+	@eval "$$(scripts/cluster/cluster env)"; cd operator && go test -tags envtest -count=1 ./internal/controller
 
 .PHONY: generate
 generate: ## make again what is made: protobuf code, the table of settings, the CRD
