@@ -112,6 +112,16 @@ func (n *node) pods(component string) []string {
 	return names
 }
 
+// gone waits until a pod has drained and everything is as before without it.
+func (n *node) gone(pod string) {
+	n.t.Helper()
+	n.eventually(2*time.Minute, pod+" is gone", func() bool {
+		out, err := n.try("", "kubectl", "-n", namespace, "get", "pod", pod, "--ignore-not-found", "-o", "name")
+		return err == nil && out == ""
+	})
+	n.eventually(2*time.Minute, "settled", n.settled)
+}
+
 // settled says that nothing is under way and everything is ready.
 func (n *node) settled() bool {
 	return n.get(`.status.conditions[?(@.type=="Progressing")].reason}{" "}{.status.observedGeneration}{" "}{.metadata.generation`) == fmt.Sprintf("Settled %[1]s %[1]s", n.get(".metadata.generation")) &&

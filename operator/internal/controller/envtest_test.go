@@ -152,7 +152,7 @@ func missing(w *world) {
 		w.Errorf("%d replicas, owners %v", *d.Spec.Replicas, d.OwnerReferences)
 	}
 	for _, f := range d.ManagedFields {
-		if f.Operation == metav1.ManagedFieldsOperationApply && strings.Contains(string(f.FieldsV1.Raw), "f:replicas") {
+		if f.Operation == metav1.ManagedFieldsOperationApply && strings.Contains(f.FieldsV1.GetRawString(), "f:replicas") {
 			w.Error("applying owns replicas")
 		}
 	}
