@@ -57,7 +57,7 @@ const (
 // his whose era is e or above.
 type records struct {
 	handler *Handler
-	store   Store
+	store   *heard
 	life    sessionrecord.Life
 	urgent  *pool
 	idle    *pool
@@ -72,7 +72,7 @@ type records struct {
 }
 
 func newRecords(h *Handler) *records {
-	return &records{handler: h, store: h.options.Store, life: resume.Life(h.options.Life), urgent: newPool(urgentWrites), idle: newPool(idleWrites)}
+	return &records{handler: h, store: &heard{Store: h.options.Store, now: h.options.Now}, life: resume.Life(h.options.Life), urgent: newPool(urgentWrites), idle: newPool(idleWrites)}
 }
 
 // ttl is how long the record of a live session is kept.

@@ -89,7 +89,7 @@ func (a *attempt) claim(ctx context.Context, user string) (*resuming, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err != nil:
-			if waited >= storePatience {
+			if h.records.store.gone(&h.records.store.reads, waited) {
 				h.options.Logger.Debug("session not resumed, the store is away", "error", err)
 				return nil, a.not(resume.StoreUnavailable)
 			}
@@ -111,7 +111,7 @@ func (a *attempt) claim(ctx context.Context, user string) (*resuming, error) {
 			if err == nil && !again && waited >= rewritePatience {
 				return nil, a.not(resume.NoSession)
 			}
-			if err != nil && waited >= storePatience {
+			if err != nil && h.records.store.gone(&h.records.store.writes, waited) {
 				h.options.Logger.Debug("session not resumed, the store takes no write", "error", err)
 				return nil, a.not(resume.StoreUnavailable)
 			}
@@ -137,7 +137,7 @@ func (a *attempt) look(ctx context.Context, user string) (r *resuming, reason re
 		return nil, reason, reason == resume.NoBase && a.forgotten(ctx), err
 	}
 	losses := h.records.losses()
-	record, run, err := h.options.Store.Read(ctx, a.offer.Session)
+	record, run, err := h.records.store.Read(ctx, a.offer.Session)
 	if errors.Is(err, ErrNotStored) {
 		return nil, resume.NoSession, a.forgotten(ctx), nil
 	}
@@ -202,7 +202,7 @@ func (a *attempt) take(ctx context.Context, r *resuming) (done, again bool, err 
 	defer cancel()
 	taken := r.record
 	taken.Life, taken.Before, taken.Era, taken.Extra = h.records.life, sessionrecord.Lineage(&r.record, h.records.life), era, []byte(h.options.Gateway)
-	stored, err := h.options.Store.Write(ctx, sessionrecord.Write{
+	stored, err := h.records.store.Write(ctx, sessionrecord.Write{
 		Kind: sessionrecord.Take, Record: taken, Base: r.record.Version, Cursor: a.proof,
 	}, h.records.ttl())
 	if err != nil {
