@@ -134,7 +134,7 @@ func (r *Reconciler) step(ctx context.Context, v *view, ring string, state keyri
 		if len(state.Keys) == 0 {
 			return state, keyring.Report{}, false, nil
 		}
-		in.Wanted = state.Keys // nothing changes until it is there again
+		in.Wanted, in.Unknown = state.Keys, true
 		break
 	}
 	next, report := keyring.Plan(state, in)

@@ -23,6 +23,7 @@ import (
 func (r *Reconciler) observe(ctx context.Context, resource *v1alpha1.RealtimeGateway) (*view, error) {
 	v := &view{resource: resource, memory: r.recall(client.ObjectKeyFromObject(resource)), now: r.Now(),
 		deployments: map[render.Component]*appsv1.Deployment{}, pods: map[render.Component][]pod{}, secrets: map[types.NamespacedName]*corev1.Secret{}}
+	v.plan.Coverage = 100 // of no gateways, until there are some
 	v.status.Conditions = slices.Clone(resource.Status.Conditions)
 	for _, c := range render.Components() {
 		d := &appsv1.Deployment{}

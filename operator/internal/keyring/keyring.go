@@ -50,6 +50,8 @@ type Input struct {
 	Now time.Time
 	// Wanted is what the resource's Secrets hold, the first to sign; nil for a managed key.
 	Wanted []string
+	// Unknown says that Wanted can't be read now: nothing changes until it can.
+	Unknown bool
 	// Fresh makes a managed key.
 	Fresh func() string
 	// Every is the age at which a managed key is rotated; 0: only when asked.
@@ -82,6 +84,9 @@ func Plan(r Ring, in Input) (Ring, Report) {
 	}
 	r.Keys = slices.Clone(r.Keys)
 	var changed, next string
+	if in.Unknown && len(r.Keys) > 0 {
+		return r, in.report(r, "")
+	}
 	if len(r.Keys) > 0 {
 		next = in.next(r)
 	}

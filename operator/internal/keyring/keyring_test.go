@@ -127,6 +127,20 @@ func TestAnEditThatIsTakenBackIsForgotten(t *testing.T) {
 	s.want("old", Stable)
 }
 
+func TestWhileASecretIsMissingNothingChanges(t *testing.T) {
+	s := managed(t)
+	s.in.Wanted = []string{"old"}
+	s.want("old", Stable)
+	s.in.Wanted = []string{"new"}
+	s.want("old,new", Publishing)
+	s.in.Wanted, s.in.Unknown = s.ring.Keys, true
+	s.load("a", "b").after(time.Hour).want("old,new", Publishing)
+	s.in.Wanted, s.in.Unknown = []string{"new"}, false
+	s.want("new,old", Overlap)
+	s.in.Wanted, s.in.Unknown = s.ring.Keys, true
+	s.load("a", "b").after(100*time.Hour).want("new,old", Overlap)
+}
+
 func TestAPreviousKeyThatTheResourceNamesIsKept(t *testing.T) {
 	s := managed(t)
 	s.in.Wanted = []string{"new", "old"}

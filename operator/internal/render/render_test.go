@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/edumatrix/interlink/operator/api/v1alpha1"
-	"github.com/edumatrix/interlink/operator/internal/schema"
+	"github.com/edumatrix/interlink/operator/internal/schematest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; another pod template restarts every pod, say so in CHANGELOG.md")
@@ -24,7 +24,7 @@ const crd = "../../../charts/interlink/files/realtime.edumatrix.io_realtimegatew
 
 func resource(t *testing.T, file string) *v1alpha1.RealtimeGateway {
 	t.Helper()
-	s, err := schema.Load(crd)
+	s, err := schematest.Load(crd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package schema_test
+package schematest_test
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/edumatrix/interlink/operator/api/v1alpha1"
-	"github.com/edumatrix/interlink/operator/internal/schema"
+	"github.com/edumatrix/interlink/operator/internal/schematest"
 )
 
 const crd = "../../../charts/interlink/files/realtime.edumatrix.io_realtimegateways.yaml"
@@ -26,9 +26,9 @@ spec:
   exposure: {hosts: [rt.example.com], ingress: {className: traefik}}
 `
 
-func load(t *testing.T) *schema.Schema {
+func load(t *testing.T) *schematest.Schema {
 	t.Helper()
-	s, err := schema.Load(crd)
+	s, err := schematest.Load(crd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func set(object map[string]any, path string, value any) {
 
 func parse(t *testing.T, text string) any {
 	t.Helper()
-	value, err := schema.Decode([]byte(text))
+	value, err := schematest.Decode([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package schema owns what the API server would say of a RealtimeGateway, without one: defaults, structure and CEL rules
-// of the generated CRD. Tests, and everything that wants a whole resource from a short one, use it.
-package schema
+// Package schematest owns, for tests, what the API server would say of a RealtimeGateway, without one: defaults,
+// structure and CEL rules of the generated CRD. No program imports it.
+package schematest
 
 import (
 	"context"
