@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -104,16 +105,24 @@ func (v *view) diagnose() (reason, message string) {
 			if p.terminating() || ready(p.Pod) {
 				continue
 			}
-			words := p.sample.NotReady
-			if words == "" {
-				words = ended(p.Pod)
-			}
-			if reason = classify(c, words); reason != "" {
-				return reason, fmt.Sprintf("%s: %s", p.Name, words)
+			// What a container ended with is definite; what a young one says of itself may only be that it is young.
+			for _, words := range []string{ended(p.Pod), v.grown(p)} {
+				if reason = classify(c, words); reason != "" {
+					return reason, fmt.Sprintf("%s: %s", p.Name, words)
+				}
 			}
 		}
 	}
 	return "", ""
+}
+
+// grown is why a pod says that it is not ready, once it had time to be.
+func (v *view) grown(p pod) string {
+	const youth = 15 * time.Second
+	if p.Status.StartTime == nil || v.now.Sub(p.Status.StartTime.Time) < youth {
+		return ""
+	}
+	return p.sample.NotReady
 }
 
 // ended is what a container said when it ended, or why it does not begin.
