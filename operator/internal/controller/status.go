@@ -127,11 +127,12 @@ func (v *view) grown(p pod) string {
 
 // ended is what a container said when it ended, or why it does not begin.
 func ended(p *corev1.Pod) string {
+	const last = 3 // lines of what it logged: a complaint may have several
 	for _, s := range p.Status.ContainerStatuses {
 		for _, state := range []corev1.ContainerState{s.State, s.LastTerminationState} {
 			if t := state.Terminated; t != nil && t.Message != "" {
 				lines := strings.Split(strings.TrimSpace(t.Message), "\n")
-				return lines[len(lines)-1]
+				return strings.Join(lines[max(0, len(lines)-last):], " ")
 			}
 			if w := state.Waiting; w != nil && (w.Reason == "ErrImagePull" || w.Reason == "ImagePullBackOff" || w.Reason == "ErrImageNeverPull" || w.Reason == "CreateContainerConfigError") {
 				return w.Reason + ": " + w.Message
