@@ -103,13 +103,13 @@ func atRest(ctx context.Context, s settings, srv server, r *result) error {
 	return nil
 }
 
-// warm has a few sockets come and go, so that the pages of the program itself are not weighed as a socket's.
+// warm has some sockets come and go, so that the pages of the program itself are not weighed as a socket's.
 func warm(ctx context.Context, srv server) error {
 	clients, err := newClients(srv.addr())
 	if err != nil {
 		return err
 	}
-	err = clients.open(ctx, 20, idleRooms)
+	err = clients.open(ctx, 200, idleRooms)
 	clients.close()
 	return errors.Join(err, sleep(ctx, 15*time.Second))
 }

@@ -95,8 +95,12 @@ func Version(stamped string) string {
 	return version
 }
 
-// Interlink is the program with all commands.
-func Interlink(c Command) *cobra.Command {
+// Interlink makes the program with all commands.
+func Interlink(listen Listener) func(Command) *cobra.Command {
+	return func(c Command) *cobra.Command { return c.interlink(listen) }
+}
+
+func (c Command) interlink(listen Listener) *cobra.Command {
 	root := c.service(config.Serve, "interlink")
 	root.Use = "interlink [command]"
 	root.Short = "The live half of a Next.js application: one publish reaches every browser in the room"
@@ -111,7 +115,7 @@ Settings come from the environment: see ` + "`interlink config`" + `.`
 	root.AddCommand(
 		c.serve(),
 		c.service(config.Gateway, "gateway"), c.service(config.Router, "router"), c.service(config.Presence, "presence"),
-		c.publish(), c.listen(), c.why(), c.token(), c.whoami(), c.doctor(), c.mapping(), c.config(), c.healthcheck(), c.version(),
+		c.publish(), c.listen(listen), c.why(), c.token(), c.whoami(), c.doctor(), c.mapping(), c.config(), c.healthcheck(), c.version(),
 	)
 	return root
 }

@@ -23,7 +23,7 @@ func run(t *testing.T, env map[string]string, args ...string) (code int, out, er
 		_, err := io.WriteString(out, "runs "+string(s.Role)+"\n")
 		return err
 	}}
-	code = c.execute(t.Context(), Interlink(c), args)
+	code = c.execute(t.Context(), Interlink(listening)(c), args)
 	return code, o.String(), e.String()
 }
 
@@ -70,7 +70,7 @@ func TestCommands(t *testing.T) {
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	c := Command{Out: io.Discard, Err: io.Discard}
-	for _, root := range []*cobra.Command{Interlink(c), Gateway(c), Router(c), Presence(c)} {
+	for _, root := range []*cobra.Command{Interlink(listening)(c), Gateway(c), Router(c), Presence(c)} {
 		for _, cmd := range append(root.Commands(), root) {
 			if cmd.Short == "" || cmd.Example == "" {
 				t.Errorf("%s: short %q, example %q", cmd.CommandPath(), cmd.Short, cmd.Example)

@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/edumatrix/interlink/services/internal/launch"
+	"github.com/edumatrix/interlink/services/internal/listen"
 )
+
+func listening(ctx context.Context, l Listening) error { return listen.Run(ctx, listen.Options(l)) }
 
 // patience bounds the whole story below.
 const patience = 60 * time.Second
@@ -38,7 +41,7 @@ func start(ctx context.Context, env map[string]string, args ...string) (out, err
 	c := Command{Out: outWriter, Err: errWriter, Environ: env, Version: "test", Run: launch.Run}
 	code := make(chan int, 1)
 	go func() {
-		code <- c.execute(ctx, Interlink(c), args)
+		code <- c.execute(ctx, Interlink(listening)(c), args)
 		_ = outWriter.Close()
 		_ = errWriter.Close()
 	}()

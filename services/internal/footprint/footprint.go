@@ -5,6 +5,7 @@ package footprint
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -13,8 +14,8 @@ import (
 const (
 	lookEvery = 10 * time.Second
 	quiet     = 1 << 20 // bytes a second that are allocated at rest at most
-	least     = 8 << 20 // bytes that a collection is worth
-	gcPercent = 50
+	least     = 2 << 20 // bytes that a collection is worth
+	gcPercent = 25
 )
 
 // Usage is the heap at a moment, in bytes.
@@ -24,17 +25,17 @@ type Usage struct {
 	Allocated uint64 // since the process began
 }
 
-// Keeper looks every ten seconds. When little is allocated and the heap holds a quarter more than is live, 8 MiB at least, it has everything
-// collected and given back: that costs one collection, and is not done again before as much has gathered anew.
+// Keeper looks every ten seconds. When little is allocated and the heap holds an eighth more than is live, 2 MiB at least, it has everything
+// collected and given back: that costs three collections, and is not done again before as much has gathered anew.
 type Keeper struct {
 	Read  func() Usage // nil: of this process
-	Trim  func()       // nil: debug.FreeOSMemory
+	Trim  func()       // nil: collections until little is left to give back
 	last  Usage
 	spare uint64 // what no collection gives back: gaps between objects
 }
 
-// Pace has the collector run when half as much garbage as live memory has gathered, unless GOGC says otherwise. At the runtime's own pace the
-// garbage of connects lies between what stays of them, and leaves gaps of half its size that nothing gives back.
+// Pace has the collector run when a quarter as much garbage as live memory has gathered, unless GOGC says otherwise. At the runtime's own pace the
+// garbage of connects lies between what stays of them, and leaves gaps of half its size that nothing gives back (decision 0004).
 func Pace() {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
@@ -47,7 +48,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		k.Read = reader()
 	}
 	if k.Trim == nil {
-		k.Trim = debug.FreeOSMemory
+		k.Trim = giveBack
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -62,11 +63,18 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
+// giveBack collects more than once: with each collection the stack of a goroutine that needs less of it shrinks by half.
+func giveBack() {
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
+}
+
 func (k *Keeper) look() {
 	now := k.Read()
 	busy := now.Allocated-k.last.Allocated > quiet*uint64(lookEvery/time.Second)
 	k.last = now
-	if busy || now.spare() < k.spare+max(least, now.Live/4) {
+	if busy || now.spare() < k.spare+max(least, now.Live/8) {
 		return
 	}
 	k.Trim()

@@ -81,8 +81,8 @@ func TestGapsAreNotCollectedAgainAndAgain(t *testing.T) {
 		if n := h.after(20, func(*Usage) {}); n != 1 {
 			t.Errorf("trimmed %d times", n)
 		}
-		if n := h.after(24, func(u *Usage) { u.Mapped += mb }); n != 1 {
-			t.Errorf("trimmed %d times, and less than a quarter has gathered", n)
+		if n := h.after(12, func(u *Usage) { u.Mapped += mb }); n != 1 {
+			t.Errorf("trimmed %d times, and less than an eighth has gathered", n)
 		}
 		if n := h.after(1, func(u *Usage) { u.Mapped += mb }); n != 2 {
 			t.Errorf("trimmed %d times, want twice", n)
@@ -91,7 +91,7 @@ func TestGapsAreNotCollectedAgainAndAgain(t *testing.T) {
 }
 
 func TestALittleIsNotWorthACollection(t *testing.T) {
-	with(t, Usage{Live: 4 * mb, Mapped: 11 * mb}, 0, func(h *heap) {
+	with(t, Usage{Live: 4 * mb, Mapped: 5 * mb}, 0, func(h *heap) {
 		if n := h.after(20, func(*Usage) {}); n != 0 {
 			t.Errorf("trimmed %d times", n)
 		}

@@ -41,7 +41,7 @@ func TestSlowReaderIsClosed(t *testing.T) {
 		})
 	})
 	t.Run("by the write deadline", func(t *testing.T) {
-		overBoth(t, engine.Options{WriteTimeout: 20 * time.Millisecond, QueueBytes: 1 << 30, SendBuffer: 8 << 10}, echo, func(t *testing.T, w *world) {
+		overBoth(t, engine.Options{WriteTimeout: 20 * time.Millisecond, QueueBytes: 512 << 20, SendBuffer: 8 << 10}, echo, func(t *testing.T, w *world) {
 			c, _ := w.openWebSocket()
 			defer c.Close()
 			s := <-w.opened

@@ -139,6 +139,9 @@ func set[T ~int | ~int64](value *T, otherwise T) {
 	}
 }
 
+// maxSize bounds a payload, and a queue.
+const maxSize = 512 << 20
+
 func (o Options) check() error {
 	var errs []error
 	if o.Open == nil {
@@ -163,6 +166,9 @@ func (o Options) check() error {
 	if min(o.PingInterval, o.PingTimeout, o.UpgradeTimeout, o.WriteTimeout, o.BodyTimeout) < 0 ||
 		min(o.MaxPayload, o.ConnectBytes, o.QueueBytes) < 0 || min(o.QueueEvents, o.SendBuffer, o.MaxSockets, o.Shards) < 0 || o.ConnectRate < 0 {
 		errs = append(errs, errors.New("engine: a duration, size or limit is negative"))
+	}
+	if max(o.MaxPayload, o.QueueBytes) > maxSize {
+		errs = append(errs, fmt.Errorf("engine: payloads and queues are of %d bytes at most", maxSize))
 	}
 	return errors.Join(errs...)
 }

@@ -2,14 +2,14 @@ package engine
 
 // queue is what waits to be written to one session, in order. It belongs to the session's shard.
 // Invariants: bytes is the sum of the frames' lengths less written; written bytes of frames[head] are on the wire;
-// an empty queue holds no memory beyond itself.
+// an empty queue holds no memory beyond itself. Numbers are small, for there is one in every session: the engine's options are bounded so.
 type queue struct {
 	frames    []*Frame
-	head      int
-	written   int
-	bytes     int
-	ephemeral int // how many ephemeral frames wait
 	inline    [1]*Frame
+	head      int32
+	written   int32
+	bytes     int32
+	ephemeral int32 // how many ephemeral frames wait
 }
 
 // limits bound a queue. The frame at its head does not count, so that one frame of any size can be sent.
@@ -48,14 +48,14 @@ func (s *spares) give(slice []*Frame) {
 	}
 }
 
-func (q *queue) len() int { return len(q.frames) - q.head }
+func (q *queue) len() int { return len(q.frames) - int(q.head) }
 
 // behind is the number of bytes behind the head.
 func (q *queue) behind() int {
 	if q.len() == 0 {
 		return 0
 	}
-	return q.bytes - (q.frames[q.head].Len() - q.written)
+	return int(q.bytes) - (q.frames[q.head].Len() - int(q.written))
 }
 
 // push admits a frame within the limits. When half of them is used, ephemeral frames give way: the newest of a key stands where the older one
@@ -88,7 +88,7 @@ func (q *queue) append(f *Frame, s *spares) {
 		q.inline[0] = nil
 	}
 	q.frames = append(q.frames, f)
-	q.bytes += f.Len()
+	q.bytes += int32(f.Len())
 	if f.class == Ephemeral {
 		q.ephemeral++
 	}
@@ -105,7 +105,7 @@ func (q *queue) yield(f *Frame) bool {
 	if q.ephemeral == 0 {
 		return false
 	}
-	first := q.head
+	first := int(q.head)
 	if q.written > 0 {
 		first++
 	}
@@ -120,14 +120,14 @@ func (q *queue) yield(f *Frame) bool {
 		}
 		if f.key != "" && g.key == f.key {
 			q.frames[i] = f
-			q.bytes += f.Len() - g.Len()
+			q.bytes += int32(f.Len() - g.Len())
 			return true
 		}
 	}
 	if oldest < 0 {
 		return false
 	}
-	q.bytes += f.Len() - q.frames[oldest].Len()
+	q.bytes += int32(f.Len() - q.frames[oldest].Len())
 	copy(q.frames[oldest:], q.frames[oldest+1:])
 	q.frames[len(q.frames)-1] = f
 	return true
@@ -135,13 +135,13 @@ func (q *queue) yield(f *Frame) bool {
 
 // wrote takes n written bytes off the queue.
 func (q *queue) wrote(n int, s *spares) {
-	q.bytes -= n
-	n += q.written
+	q.bytes -= int32(n)
+	n += int(q.written)
 	for q.len() > 0 && n >= q.frames[q.head].Len() {
 		n -= q.frames[q.head].Len()
 		q.pop()
 	}
-	q.written = n
+	q.written = int32(n)
 	q.release(s)
 }
 
@@ -159,7 +159,7 @@ func (q *queue) pop() *Frame {
 // take takes the whole head off, for a transport that writes frames as a whole. written must be 0.
 func (q *queue) take(s *spares) *Frame {
 	f := q.pop()
-	q.bytes -= f.Len()
+	q.bytes -= int32(f.Len())
 	q.release(s)
 	return f
 }
@@ -175,7 +175,7 @@ func (q *queue) release(s *spares) {
 
 // rest returns the frames that have not begun to be written, and empties the queue.
 func (q *queue) rest(s *spares) []*Frame {
-	first := q.head
+	first := int(q.head)
 	if q.written > 0 {
 		first++
 	}

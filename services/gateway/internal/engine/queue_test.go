@@ -107,14 +107,14 @@ func TestQueueModel(t *testing.T) {
 			got = append(got, out[:n]...)
 			q.wrote(n, &s)
 		}
-		waiting, ephemeral := -q.written, 0
+		waiting, ephemeral := -int(q.written), 0
 		for _, f := range q.frames[q.head:] {
 			waiting += f.Len()
 			if f.class == Ephemeral {
 				ephemeral++
 			}
 		}
-		if q.bytes != waiting || q.ephemeral != ephemeral || len(got)+q.bytes != len(want) {
+		if int(q.bytes) != waiting || int(q.ephemeral) != ephemeral || len(got)+int(q.bytes) != len(want) {
 			t.Fatalf("books: %d bytes, %d ephemeral; counted %d, %d", q.bytes, q.ephemeral, waiting, ephemeral)
 		}
 		if q.len() == 0 && (q.frames != nil || q.inline[0] != nil || q.written != 0) {

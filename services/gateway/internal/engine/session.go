@@ -33,9 +33,9 @@ type Session struct {
 	early   int32       // bytes that came before trust
 	trusted atomic.Bool // read by HTTP goroutines as well
 	posting atomic.Bool // an HTTP goroutine is about to deliver a POST
+	unsaid  uint32      // pings that a frozen session had queued
 	dirty   bool
-	unsaid  uint32 // pings that a frozen session had queued
-	owed    bool   // a ping is to follow what is queued, see PingBehind
+	owed    bool // a ping is to follow what is queued, see PingBehind
 	closed  bool
 }
 
@@ -60,7 +60,7 @@ func (s *Session) Transport() Transport {
 func (s *Session) Open() bool { return !s.closed }
 
 // Queued is the size of what waits to be written: bytes and frames.
-func (s *Session) Queued() (bytes, frames int) { return s.queue.bytes, s.queue.len() }
+func (s *Session) Queued() (bytes, frames int) { return int(s.queue.bytes), s.queue.len() }
 
 // Trust lifts the limit on what may come before the handler knows its client.
 func (s *Session) Trust() { s.trusted.Store(true) }
@@ -239,7 +239,7 @@ func (s *Session) lastWords(c *conn, reason Reason) []byte {
 	if s.queue.len() > 0 {
 		last = s.queue.gather(s.shard.out, writeRoom)
 	}
-	if code := closeCode(reason); code != 0 && len(last) == s.queue.bytes {
+	if code := closeCode(reason); code != 0 && len(last) == int(s.queue.bytes) {
 		last = wsframe.AppendClose(slices.Clip(last), code, "")
 	}
 	return last

@@ -162,7 +162,7 @@ func TestUpgrade(t *testing.T) {
 
 // The server sends numbered frames all the time while clients open, poll, upgrade and read.
 func TestOrderOverUpgradeUnderLoad(t *testing.T) {
-	overBoth(t, engine.Options{QueueEvents: 1 << 20, QueueBytes: 1 << 30}, echo, func(t *testing.T, w *world) {
+	overBoth(t, engine.Options{QueueEvents: 1 << 20, QueueBytes: 512 << 20}, echo, func(t *testing.T, w *world) {
 		const frames = 3000
 		var wg sync.WaitGroup
 		for range 8 {

@@ -63,13 +63,13 @@ func (a acker) refuse(f fault) {
 // bucket limits a socket's events. The zero value is full.
 type bucket struct {
 	used float32 // events taken and not refilled
-	last int64   // Unix nanoseconds
+	last uint32  // Unix milliseconds, the lowest 32 bits: what is wrong by 49 days has been refilled before
 }
 
 // take returns 0 if an event may pass, else how long to wait.
 func (b *bucket) take(now time.Time, rate, burst float64) time.Duration {
-	at := now.UnixNano()
-	used := max(0, float64(b.used)-float64(at-b.last)/1e9*rate)
+	at := uint32(now.UnixMilli())
+	used := max(0, float64(b.used)-float64(at-b.last)/1e3*rate)
 	b.last = at
 	if used+1 > burst {
 		b.used = float32(used)

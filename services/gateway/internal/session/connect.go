@@ -27,7 +27,7 @@ const (
 
 // Info implements hub.Conn.
 func (st *session) Info() (since time.Time, userAgent string) {
-	return time.UnixMilli(st.since), st.userAgent.Value()
+	return time.Unix(int64(st.since), 0), st.userAgent.Value()
 }
 
 // hello is what a client sends with CONNECT.
@@ -68,7 +68,7 @@ func (h *Handler) Connect(s *socket.Socket, data json.RawMessage, shake engine.H
 		return
 	}
 	now := h.options.Now()
-	st := &session{handler: h, socket: s, shard: int16(s.Shard().Index()), since: now.UnixMilli()}
+	st := &session{handler: h, socket: s, shard: int16(s.Shard().Index()), since: uint32(now.Unix())}
 	st.userAgent = unique.Make(shake.UserAgent[:min(len(shake.UserAgent), maxUserAgent)])
 	s.State = st
 	a := &attempt{

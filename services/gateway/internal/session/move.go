@@ -116,7 +116,7 @@ func (st *session) freeze(at []int64) (Moved, error) {
 	}
 	m := Moved{
 		Socket: st.member.Socket, PID: st.pid, Principal: st.principal(), Grants: st.member.Grants(), At: at,
-		Since: time.UnixMilli(st.since), UserAgent: st.userAgent.Value(), Unsent: unsent,
+		Since: time.Unix(int64(st.since), 0), UserAgent: st.userAgent.Value(), Unsent: unsent,
 	}
 	m.Pings, m.Inbox = st.socket.Session().Unanswered(), st.moveInbox()
 	if record, ok := st.forsakeRecord(); ok {
@@ -174,7 +174,7 @@ type Replays interface {
 // joins the rooms at one position, reads what lies between, and lets adopt go on with the client. Any goroutine; it
 // blocks. adopt is called once at most, and hands opened to the shard with what has to be sent first.
 func (h *Handler) Take(ctx context.Context, m Moved, shard int, adopt func(unsent []*engine.Frame, opened func(*socket.Socket)) bool) error {
-	st := &session{handler: h, pid: m.PID, shard: int16(shard), since: m.Since.UnixMilli(), userAgent: unique.Make(m.UserAgent)}
+	st := &session{handler: h, pid: m.PID, shard: int16(shard), since: uint32(m.Since.Unix()), userAgent: unique.Make(m.UserAgent)}
 	st.identify(m.Principal)
 	h.options.Hub.Init(&st.member, shard, st, m.Socket, m.Principal.User, st.issued)
 	replay, err := h.catchUp(ctx, st, m)

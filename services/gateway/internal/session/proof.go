@@ -13,6 +13,11 @@ import (
 // proof is what permissions are asked with, beside the name.
 type proof struct {
 	grants packed
+	asked  *asked // nil: nobody is asked with more than the name
+}
+
+// asked is what others are asked with: the authorizer with claims, the application with the user's cookie.
+type asked struct {
 	claims json.RawMessage
 	cookie cookie
 }
@@ -55,15 +60,19 @@ func (st *session) identify(p auth.Principal) {
 	if !p.IssuedAt.IsZero() {
 		st.issued = p.IssuedAt.UnixMilli()
 	}
-	kept := proof{grants: pack(p.Grants)}
+	var with asked
 	if st.handler.options.KeepClaims {
-		kept.claims = p.Claims
+		with.claims = p.Claims
 	}
 	if st.handler.options.KeepCookie {
-		kept.cookie = packCookie(p.Cookie)
+		with.cookie = packCookie(p.Cookie)
+	}
+	kept := proof{grants: pack(p.Grants)}
+	if with.claims != nil || !with.cookie.empty() {
+		kept.asked = &with
 	}
 	st.proof = nil
-	if len(kept.grants) > 0 || kept.claims != nil || !kept.cookie.empty() {
+	if kept != (proof{}) {
 		st.proof = &kept
 	}
 }
@@ -75,7 +84,10 @@ func (st *session) principal() auth.Principal {
 		p.IssuedAt = time.UnixMilli(st.issued)
 	}
 	if st.proof != nil {
-		p.Grants, p.Claims, p.Cookie = st.proof.grants.unpack(), st.proof.claims, st.proof.cookie.header()
+		p.Grants = st.proof.grants.unpack()
+		if with := st.proof.asked; with != nil {
+			p.Claims, p.Cookie = with.claims, with.cookie.header()
+		}
 	}
 	return p
 }

@@ -30,9 +30,16 @@ type kept struct {
 	version, era uint64
 	run          unique.Handle[string]
 	start        string
-	before       []sessionrecord.Life
-	rooms        []uint64 // hashes of the entries, ordered
-	at           uint32   // when it was written last, epoch seconds
+	before       *[]sessionrecord.Life // nil: none, as with most
+	rooms        []uint64              // hashes of the entries, ordered
+	at           uint32                // when it was written last, epoch seconds
+}
+
+func (k *kept) lives() []sessionrecord.Life {
+	if k.before == nil {
+		return nil
+	}
+	return *k.before
 }
 
 // keepRecord begins the record of a session that starts now. Everything about a record is on the shard.
@@ -68,7 +75,7 @@ func (st *session) writer() *sessionrecord.Writer {
 	rooms := st.entries()
 	rooms = slices.DeleteFunc(rooms, func(e string) bool { _, in := slices.BinarySearch(k.rooms, hash(e)); return !in })
 	st.record(sessionrecord.Record{
-		Era: k.era, Version: k.version, Run: k.run.Value(), Start: []byte(k.start), Before: k.before, Rooms: rooms,
+		Era: k.era, Version: k.version, Run: k.run.Value(), Start: []byte(k.start), Before: k.lives(), Rooms: rooms,
 	})
 	if len(rooms) < len(k.rooms) { // which have gone is not known any more
 		st.rare.writer.Rewrite(k.era)
@@ -84,8 +91,12 @@ func (st *session) park() {
 	}
 	r := w.Record()
 	k := &kept{
-		version: w.Version(), era: r.Era, run: unique.Make(w.Run()), start: string(r.Start), before: slices.Clip(r.Before),
+		version: w.Version(), era: r.Era, run: unique.Make(w.Run()), start: string(r.Start),
 		rooms: make([]uint64, len(r.Rooms)), at: uint32(st.handler.options.Now().Unix()),
+	}
+	if len(r.Before) > 0 {
+		before := slices.Clip(r.Before)
+		k.before = &before
 	}
 	for i, e := range r.Rooms {
 		k.rooms[i] = hash(e)

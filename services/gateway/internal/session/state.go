@@ -24,12 +24,12 @@ type session struct {
 	inbox     inbox
 	expiry    func() bool           // cancels the timer of the end, nil: none is near
 	userAgent unique.Handle[string] // many clients have the same
-	since     int64                 // epoch milliseconds
 	issued    int64                 // when the token was, epoch milliseconds, 0: it does not say
 	expires   int64                 // epoch milliseconds
 	bucket    bucket
-	busy      int32 // events that are not answered yet
-	shard     int16 // index
+	since     uint32 // epoch seconds
+	busy      int32  // events that are not answered yet
+	shard     int16  // index
 	state     state
 	over      bool    // it has ended for good: nobody comes back with it
 	later     bool    // its record is to be written when there is time

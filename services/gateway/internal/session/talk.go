@@ -239,8 +239,8 @@ func (st *session) refreshed(p auth.Principal, err error, a acker) {
 		a.refuse(fault{Code: forbidden, Message: "The token is another user's"})
 		return
 	}
-	if p.Cookie == "" && st.proof != nil {
-		p.Cookie = st.proof.cookie.header()
+	if p.Cookie == "" {
+		p.Cookie = st.principal().Cookie
 	}
 	st.identify(p)
 	st.handler.options.Hub.Reissue(&st.member, st.issued)
