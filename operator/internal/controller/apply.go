@@ -46,6 +46,11 @@ func (r *Reconciler) apply(ctx context.Context, v *view) error {
 			}
 			errs = append(errs, fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err))
 		}
+		// A template that was changed just now is a rollout already: nothing shrinks beside it, and nobody is told that
+		// all is settled.
+		if d := v.deployments[render.Component(o.GetLabels()[render.LabelComponent])]; d != nil && o.GetKind() == "Deployment" {
+			d.Generation, d.ResourceVersion = o.GetGeneration(), o.GetResourceVersion()
+		}
 	}
 	return errors.Join(append(errs, r.prune(ctx, v, in))...)
 }
