@@ -35,7 +35,7 @@ type Keeper struct {
 }
 
 // Pace has the collector run when a quarter as much garbage as live memory has gathered, unless GOGC says otherwise. At the runtime's own pace the
-// garbage of connects lies between what stays of them, and leaves gaps of half its size that nothing gives back (decision 0004).
+// garbage of connects lies between what stays of them, and leaves gaps of half its size that nothing gives back (docs/decisions/0006-memory.md).
 func Pace() {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
