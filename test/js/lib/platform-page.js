@@ -60,7 +60,7 @@ socket.on("like:updated", (data) => state.likes.push([need(data.contentType, "co
 
 // useOnlineStatus, PresenceIndicator
 const seen = (id, isOnline) => { state.presence[id] = isOnline; };
-socket.on("user:online", (data) => { state.presenceEvents.push("online " + need(data.userId, "userId")); seen(data.userId, need(data.isOnline, "isOnline")); });
+socket.on("user:online", (data) => { state.presenceEvents.push("online " + need(data.userId, "userId") + " " + data.activity); seen(data.userId, need(data.isOnline, "isOnline")); });
 socket.on("user:offline", (data) => { state.presenceEvents.push("offline " + need(data.userId, "userId")); seen(data.userId, false); });
 socket.on("presence:status", (data) => seen(need(data.userId, "userId"), need(data.isActive, "isActive")));
 socket.on("presence:update", (data) => need(data.users, "users").forEach((u) => seen(u.userId, u.isOnline)));
