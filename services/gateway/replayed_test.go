@@ -162,6 +162,7 @@ func TestWhatHappenedInARoomThatTheUserWasRemovedFromIsNotShown(t *testing.T) {
 				if same {
 					h = p.one
 				}
+				p.caughtUp() // a gateway that has not heard of the removal shows what came before it
 				c.connect(h)
 				c.want("resumed")
 				c.wantIDs(want...)
@@ -205,6 +206,7 @@ func TestARevokedUserIsRefusedAndADisconnectedOneStartsFresh(t *testing.T) {
 	c.connect(p.one)
 	c.cut()
 	p.control(0, &deliveryv1.Control{Kind: deliveryv1.Control_USER_DISCONNECT, User: "u"})
+	p.caughtUp()
 	c.connect(p.two)
 	c.want("no_session")
 	c.cut()
