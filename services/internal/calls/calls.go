@@ -4,6 +4,7 @@ package calls
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 )
 
 const (
-	most     = 64 // calls of one request
-	inFlight = 4  // requests; what is called meanwhile goes with the next one
+	most     = 64     // calls of one request
+	queued   = 16_384 // calls that wait, above which more are refused
+	inFlight = 4      // requests; what is called meanwhile goes with the next one
 	within   = 3 * time.Second
 )
 
@@ -34,7 +36,7 @@ func combined(method string) bool {
 }
 
 // Conn is a connection to the presence service, for any number of goroutines. What is called while few requests are under way goes at once. A call whose context
-// ends returns at once, and may be done all the same.
+// ends returns at once: it is not made if it still waited, else it may be done all the same.
 type Conn struct {
 	grpc.ClientConnInterface
 	client presencev1.PresenceClient
@@ -45,6 +47,7 @@ type Conn struct {
 }
 
 type call struct {
+	ctx     context.Context // the caller's: who has gone while his call waited needs no answer
 	method  string
 	request []byte
 	kind    protoreflect.MessageType // of the request
@@ -69,8 +72,10 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
-	made := &call{method: name, request: b, kind: request.ProtoReflect().Type(), reply: answer.ProtoReflect().New().Interface(), done: make(chan error, 1)}
-	c.enter(made)
+	made := &call{ctx: ctx, method: name, request: b, kind: request.ProtoReflect().Type(), reply: answer.ProtoReflect().New().Interface(), done: make(chan error, 1)}
+	if !c.enter(made) {
+		return status.Error(codes.Unavailable, "calls: too many wait for presence")
+	}
 	select {
 	case err := <-made.done:
 		if err == nil {
@@ -91,15 +96,24 @@ func cut(method string) (name string, ok bool) {
 	return name, combined(name)
 }
 
-func (c *Conn) enter(made *call) {
+// enter reports whether there is room for one more call. With presence away calls gather whose callers have gone: they make room first.
+func (c *Conn) enter(made *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.waiting) >= queued {
+		if c.waiting = slices.DeleteFunc(c.waiting, (*call).gone); len(c.waiting) >= queued {
+			return false
+		}
+	}
 	c.waiting = append(c.waiting, made)
 	if c.flying < inFlight {
 		c.flying++
-		go c.fly()
+		go c.fly() // ends when nothing waits, at the latest when the last request has timed out
 	}
+	return true
 }
+
+func (made *call) gone() bool { return made.ctx.Err() != nil }
 
 // fly sends what waits until nothing does.
 func (c *Conn) fly() {
@@ -116,7 +130,9 @@ func (c *Conn) fly() {
 			c.waiting = nil
 		}
 		c.mu.Unlock()
-		c.send(list)
+		if list = slices.DeleteFunc(list, (*call).gone); len(list) > 0 {
+			c.send(list)
+		}
 	}
 }
 

@@ -126,6 +126,30 @@ func TestACallerWhoseTimeIsOverIsNotKept(t *testing.T) {
 	close(s.begin)
 }
 
+func TestCallsOfWhoHasGoneAreNotMade(t *testing.T) {
+	s := &server{begin: make(chan struct{})}
+	c := begin(t, s)
+	ctx, leave := context.WithCancel(t.Context())
+	var each sync.WaitGroup
+	for range 20_000 { // more than may wait: they make room for each other as they go
+		each.Go(func() {
+			if _, err := c.GetPermissions(ctx, &presencev1.GetPermissionsRequest{User: "u"}); err == nil {
+				t.Error("answered, and the service hangs")
+			}
+		})
+	}
+	leave()
+	each.Wait()
+	ask(t, c, s, 100)
+	made := 0
+	for _, n := range s.requests {
+		made += n
+	}
+	if made > 100+4*64 {
+		t.Errorf("%d calls were made", made)
+	}
+}
+
 func TestRequestsOfStrangersAreRefused(t *testing.T) {
 	s := &server{begin: make(chan struct{})}
 	if _, err := calls.Serve(t.Context(), s, &presencev1.CallsRequest{Calls: make([]*presencev1.Call, 65)}); status.Code(err) != codes.InvalidArgument {
